@@ -1,0 +1,64 @@
+"""How much of one message is read before the answer is "cannot tell".
+
+Every reader takes a `Bounds` and says with a `Doubt` (cause LIMIT) that it met one; reaching a
+bound is UNSCANNABLE, never clean.  The defaults are documented in etc/spoolscan.toml, [bounds].
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Per message unless said otherwise; counts, bytes and seconds."""
+
+    headers: int = 1000  # header fields of one part
+    header_bytes: int = 262_144  # all header fields of one part
+    depth: int = 20  # nesting of multiparts, messages and archives
+    parts: int = 2000  # parts and archive members in all
+    parameters: int = 200  # parameters of one header field
+    decoded_bytes: int = 268_435_456  # all that decoding and unpacking give
+    ratio: int = 1000  # decoded bytes of one container to its own bytes, above the first MiB
+    seconds: float = 60.0  # wall clock for the whole inspection
+
+
+class LimitReached(Exception):
+    """A bound was met; the text names it."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left of the bounds for one message.  Shared by all readers of that message."""
+
+    bounds: Bounds
+    parts: int = 0
+    decoded: int = 0
+    deadline: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.bounds.seconds
+
+    def take_part(self) -> None:
+        """Count one part or member.  Raises LimitReached."""
+        self.parts += 1
+        if self.parts > self.bounds.parts:
+            raise LimitReached(f"more than {self.bounds.parts} parts")
+        self.check_time()
+
+    def take_bytes(self, count: int) -> None:
+        """Count decoded bytes, before or as they are made.  Raises LimitReached."""
+        self.decoded += count
+        if self.decoded > self.bounds.decoded_bytes:
+            raise LimitReached(f"more than {self.bounds.decoded_bytes} decoded bytes")
+
+    def check_depth(self, depth: int) -> None:
+        """Raises LimitReached."""
+        if depth > self.bounds.depth:
+            raise LimitReached(f"nested deeper than {self.bounds.depth}")
+
+    def check_time(self) -> None:
+        """Raises LimitReached."""
+        if time.monotonic() > self.deadline:
+            raise LimitReached(f"more than {self.bounds.seconds:g} seconds")

@@ -1,0 +1,480 @@
+"""The spool: the only module that creates, renames or removes spool files.
+
+A message is one file named by its queue id; its state is the directory it lies in::
+
+    tmp/         being written; nobody was promised anything yet
+    incoming/    received and acknowledged, to be scanned
+    scanning/    in the scanner's hands
+    outgoing/    judged (or put there by an administrator), to be forwarded
+    quarantine/  DATE/ID, with ID.why.txt in words and decoded parts in ID_d/
+    hold/        nobody could tell, or nobody would take it; ID.why.txt says why
+
+Guarantees: `Draft.commit` returns only when the message and its name are on the disk; one rename
+puts a message from one state into the next, and never over another message; nothing is removed
+but by `Message.remove` (all recipients done), `Draft.discard` (never acknowledged) and
+`Spool.sweep` (the same, after a crash).  A file put here by hand is a message like any other
+once it is as long as its SIZE line says.
+
+Longer than most modules here, so that every rename of a message can be read in one place.
+
+Fails with TemporaryFailure (its ``errno`` tells a full disk from a broken one), Corrupt (the file
+is not what it says), Incomplete (still being copied here) and Gone (somebody moved it: fine).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from filelock import FileLock, Timeout
+
+from spoolscan import disk, envelope
+from spoolscan.envelope import Envelope, Head, ScanMark
+from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.queueid import QUEUE_ID, QueueIds
+
+STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
+_HEAD_FIRST: Final = 4096
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Incomplete(SpoolscanError):
+    """Shorter than its SIZE line says: somebody is still copying it here."""
+
+
+class Gone(SpoolscanError):
+    """No longer where it was: an administrator, or another stage, moved it."""
+
+
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryFailure.from_os(error, what) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a listing; ``due`` (seconds since the epoch) is its time of last change."""
+
+    queue_id: str
+    due: float
+    size: int
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may be tried at ``now``; `Spool.defer` sets a time that is still to come.
+
+        No delay is longer than a day: a time further off means that the clock jumped.
+        """
+        return not now < self.due < now + 86400
+
+
+class Draft:
+    """A message being written in tmp/.  Not thread-safe; one writer."""
+
+    def __init__(self, spool: Spool, message_envelope: Envelope) -> None:
+        self._spool = spool
+        self.id = spool.ids.next()
+        self.size = 0
+        self._path = spool.path("tmp", self.id)
+        with _doing(f"creating tmp/{self.id}"):
+            self._descriptor = disk.open_new(self._path)
+            try:
+                disk.claim_writing(self._descriptor)
+                disk.write(self._descriptor, message_envelope.encode(self.id, 0))
+            except BaseException:
+                self.discard()
+                raise
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append to the message.  Raises TemporaryFailure."""
+        with _doing(f"writing tmp/{self.id}"):
+            disk.write(self._descriptor, data)
+        self.size += len(data)
+
+    def commit(self, to: str = "incoming") -> str:
+        """Put it on the disk under its name in ``to``; returns the queue id.
+
+        Raises TemporaryFailure; the draft is discarded then, and nothing was promised.
+        """
+        try:
+            with _doing(f"committing {to}/{self.id}"):
+                size = envelope.size_field(self.size)
+                disk.write_at(self._descriptor, size, envelope.SIZE_OFFSET)
+                disk.fsync(self._descriptor)
+                disk.rename_new(self._path, self._spool.path(to, self.id))
+                self._path = ""
+                self._spool.sync(to)
+        finally:
+            self.discard()
+        return self.id
+
+    def discard(self) -> None:
+        """Remove what was written.  After a commit, or a second time, this does nothing."""
+        if self._descriptor >= 0:
+            disk.close(self._descriptor)
+            self._descriptor = -1
+        if self._path:
+            with suppress(OSError):  # `Spool.sweep` takes what is left at the next start
+                disk.unlink(self._path)
+            self._path = ""
+
+
+class Message:
+    """A whole, well-formed spool file, open for reading and marking.  Close it, or use `with`."""
+
+    def __init__(self, spool: Spool, state: str, path: str, descriptor: int, head: Head) -> None:
+        self._spool = spool
+        self._path = path
+        self._descriptor = descriptor
+        self._head = head
+        self.state = state
+        self.id = head.queue_id
+        self.envelope = head.envelope
+        self.size = head.size
+        self.body_offset = head.body_offset
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            disk.close(self._descriptor)
+            self._descriptor = -1
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read(self, offset: int = 0, length: int | None = None) -> bytes:
+        """The message's bytes from ``offset`` (in the message, not the file).
+
+        Raises TemporaryFailure; Corrupt where the file was cut since it was opened.
+        """
+        wanted = self.size - offset if length is None else min(length, self.size - offset)
+        pieces: list[bytes] = []
+        with _doing(f"reading {self.state}/{self.id}"):
+            while wanted > 0:
+                piece = disk.read_at(self._descriptor, wanted, self.body_offset + offset)
+                if not piece:
+                    raise Corrupt(f"{self.state}/{self.id}: shorter than its SIZE line says")
+                pieces.append(piece)
+                offset += len(piece)
+                wanted -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def mark(self, recipient: int, state: str) -> None:
+        """Write a recipient's state in place; on the disk when this returns.
+
+        ``recipient`` is the index into ``envelope.recipients``.  Raises TemporaryFailure.
+        """
+        with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
+            place = self._head.recipient_offsets[recipient]
+            disk.write_at(self._descriptor, state.encode("ascii"), place)
+            disk.fdatasync(self._descriptor)
+
+    def mark_scan(self, mark: ScanMark) -> None:
+        """Write the SCAN line in place.  Raises TemporaryFailure."""
+        with _doing(f"marking {self.state}/{self.id}"):
+            disk.write_at(self._descriptor, str(mark).encode("ascii"), self._head.scan_offset)
+
+    def defer(self, when: float) -> None:
+        """Do not try it again before ``when`` (seconds since the epoch), whatever state it is in.
+
+        Raises TemporaryFailure.
+        """
+        self._spool.defer(self._path, when)
+
+    def move(self, to: str, why: str | None = None) -> None:
+        """Into another state, with ``ID.why.txt`` beside it when ``why`` is given.
+
+        Raises Gone, TemporaryFailure.
+        """
+        if why is not None:
+            self._spool.explain(self._spool.path(to, self.id), why)
+        self._spool.shift(self._path, self._spool.path(to, self.id))
+        self.state, self._path = to, self._spool.path(to, self.id)
+
+    def quarantine(self, day: str, why: str, parts: Iterable[tuple[str, bytes]] = ()) -> str:
+        """Into quarantine/DAY/, with why.txt and the decoded parts beside it; returns the path.
+
+        ``parts`` are (file name, content); the names must be safe already.
+
+        Raises Gone, TemporaryFailure.
+        """
+        folder = self._spool.path("quarantine", day)
+        target = f"{folder}/{self.id}"
+        with _doing(f"writing quarantine/{day}/{self.id}_d"):
+            disk.make_directory(folder)
+            self._spool.explain(target, why)
+            for number, (name, content) in enumerate(parts):
+                if not _SAFE_NAME.fullmatch(name):
+                    raise ValueError(f"not a safe file name: {name!r}")
+                if number == 0:
+                    disk.make_directory(f"{target}_d")
+                _write_whole(f"{target}_d/{name}", content)
+        self._spool.shift(self._path, target)
+        self.state, self._path = "quarantine", target
+        with _doing(f"writing quarantine/{day}"):
+            disk.fsync_directory(folder)
+            self._spool.sync("quarantine")
+        return target
+
+    def remove(self) -> None:
+        """Unlink it: every recipient is SENT or FAIL.  Gone already is as good."""
+        with _doing(f"removing {self.state}/{self.id}"):
+            try:
+                disk.unlink(self._path)
+            except FileNotFoundError:
+                return
+
+
+def _write_whole(path: str, content: bytes) -> None:
+    """A small file that explains; one left by an earlier attempt at this message is replaced."""
+    with suppress(FileNotFoundError):
+        disk.unlink(path)
+    descriptor = disk.open_new(path)
+    try:
+        disk.write(descriptor, content)
+    finally:
+        disk.close(descriptor)
+
+
+class Spool:
+    """The directories under one root.  Opening it reads nothing; `check` does."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = os.path.abspath(root)
+        self.ids = QueueIds()
+        self._syncs = {state: disk.DirectorySync(f"{self.root}/{state}") for state in STATES}
+
+    def path(self, *names: str) -> str:
+        return "/".join((self.root, *names))
+
+    def sync(self, state: str) -> None:
+        """The names in a state's directory are on the disk when this returns.  Raises OSError."""
+        self._syncs[state]()
+
+    def check(self) -> None:
+        """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
+        try:
+            device = os.stat(self.root).st_dev
+            for name in ("", *STATES):
+                path = self.path(name) if name else self.root
+                found = os.stat(path)
+                if found.st_mode & 0o077:
+                    raise ConfigError(
+                        f"{path}: open to others (mode {found.st_mode & 0o777:04o}); chmod 700"
+                    )
+                if found.st_dev != device:
+                    raise ConfigError(
+                        f"{path}: on another file system than {self.root}; renames need one"
+                    )
+                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                    raise ConfigError(f"{path}: not writable for uid {os.geteuid()}")
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{error.filename}: not there; `spoolscan init {self.root}` lays out a spool"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}") from error
+
+    @contextmanager
+    def lock(self, stage: str) -> Iterator[None]:
+        """The one lock of a stage.  Raises TemporaryFailure where another process has it."""
+        lock = FileLock(self.path("var", f"{stage}.lock"), mode=0o600)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TemporaryFailure(
+                f"{lock.lock_file}: another {stage} is running on this spool"
+            ) from error
+        except OSError as error:
+            raise TemporaryFailure.from_os(error, f"locking {lock.lock_file}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def draft(self, message_envelope: Envelope) -> Draft:
+        """Begin a new message.  Raises TemporaryFailure."""
+        return Draft(self, message_envelope)
+
+    def entries(self, state: str) -> list[Entry]:
+        """What lies in a state, oldest first.  Other files than messages are passed over.
+
+        Raises TemporaryFailure.
+        """
+        found: list[Entry] = []
+        with _doing(f"listing {state}/"):
+            for name in disk.listing(self.path(state)):
+                if not QUEUE_ID.fullmatch(name):
+                    continue
+                try:
+                    status = disk.look(self.path(state, name))
+                except FileNotFoundError:
+                    continue
+                found.append(Entry(name, status.st_mtime, status.st_size))
+        found.sort(key=lambda entry: entry.queue_id)
+        return found
+
+    def open(self, state: str, queue_id: str) -> Message:
+        """Open a message and read its envelope.
+
+        Raises Gone, Incomplete, Corrupt, TemporaryFailure.
+        """
+        path = self.path(state, queue_id)
+        where = f"{state}/{queue_id}"
+        with _doing(f"opening {where}"):
+            try:
+                descriptor = disk.open_found(path)
+            except FileNotFoundError as error:
+                raise Gone(f"{where}: not there any more") from error
+            except OSError as error:
+                if disk.is_strange(path):
+                    raise Corrupt(f"{where}: not a regular file") from error
+                raise
+            try:
+                return Message(self, state, path, descriptor, _head(descriptor, where, queue_id))
+            except BaseException:
+                disk.close(descriptor)
+                raise
+
+    def claim(self, queue_id: str) -> Message:
+        """Take a message from incoming/ into scanning/.
+
+        It is opened first: one that is not whole, or not ours to read, stays where it is.
+        Raises as `open`.
+        """
+        message = self.open("incoming", queue_id)
+        try:
+            message.move("scanning")
+        except BaseException:
+            message.close()
+            raise
+        return message
+
+    def defer(self, path: str, when: float) -> None:
+        """See `Message.defer`; for a file that cannot be opened as a message."""
+        with _doing(f"deferring {path}"), suppress(FileNotFoundError):
+            disk.set_time(path, when)
+
+    def hold(self, state: str, queue_id: str, why: str) -> None:
+        """Set aside, as it is, what cannot be read as a message.  Raises Gone, TemporaryFailure."""
+        target = self.path("hold", queue_id)
+        self.explain(target, why)
+        self.shift(self.path(state, queue_id), target)
+
+    def explain(self, target: str, why: str) -> None:
+        """Write ``TARGET.why.txt``, with line ends that every desktop reads.
+
+        Raises TemporaryFailure.
+        """
+        text = why.replace("\r\n", "\n").replace("\n", "\r\n")
+        with _doing(f"writing {target}.why.txt"):
+            _write_whole(f"{target}.why.txt", text.encode("utf-8", "backslashreplace"))
+
+    def shift(self, source: str, target: str) -> None:
+        """Rename one file; never over another.  Raises Gone, TemporaryFailure."""
+        try:
+            disk.rename_new(source, target)
+        except FileNotFoundError as error:
+            raise Gone(f"{source}: not there any more") from error
+        except OSError as error:
+            raise TemporaryFailure.from_os(error, f"moving {source} to {target}") from error
+
+    def sweep(self) -> list[str]:
+        """Remove drafts whose writer died: they were never acknowledged.  Returns their names."""
+        swept: list[str] = []
+        with _doing("clearing tmp/"):
+            for name in disk.listing(self.path("tmp")):
+                if QUEUE_ID.fullmatch(name) and disk.writer_is_gone(self.path("tmp", name)):
+                    disk.unlink(self.path("tmp", name))
+                    swept.append(name)
+        return swept
+
+    def recover(self, attempts: int) -> Iterator[tuple[str, int, str]]:
+        """Bring back what a dead scanner had in hand; call with the scanner's lock held.
+
+        Yields (queue id, tries, state it went to): incoming/ with its count raised, hold/ after
+        ``attempts``.  Raises TemporaryFailure.
+        """
+        for entry in self.entries("scanning"):
+            try:
+                with self.open("scanning", entry.queue_id) as message:
+                    yield (message.id, *self.give_back(message, attempts))
+            except Gone:
+                continue
+            except (Corrupt, Incomplete) as error:
+                self.hold(
+                    "scanning", entry.queue_id, f"Found in scanning/ and not readable: {error}\n"
+                )
+                yield (entry.queue_id, 0, "hold")
+
+    def give_back(self, message: Message, attempts: int) -> tuple[int, str]:
+        """Return a claimed message that something died on; see `recover`."""
+        tries = message.envelope.scan.tries + 1
+        message.mark_scan(ScanMark("-", tries))
+        if tries < attempts:
+            message.move("incoming")
+            return tries, "incoming"
+        message.move(
+            "hold",
+            f"The scanner died {tries} times with this message in hand, so it was set aside.\n"
+            "Move it back to incoming/ to try it again, or to outgoing/ to deliver it unscanned.\n",
+        )
+        return tries, "hold"
+
+    def probe(self) -> None:
+        """Write, sync and remove a small file; TemporaryFailure while the disk is not fit."""
+        path = self.path("tmp", f"probe-{os.getpid()}-{threading.get_ident()}")
+        with _doing("probing tmp/"):
+            descriptor = disk.open_new(path)
+            try:
+                disk.write(descriptor, b"probe\n")
+                disk.fsync(descriptor)
+            finally:
+                disk.close(descriptor)
+                disk.unlink(path)
+
+
+def _head(descriptor: int, where: str, queue_id: str) -> Head:
+    """Read and check the envelope.  Raises Corrupt, Incomplete, OSError."""
+    status = disk.status(descriptor)
+    if not disk.is_plain(status):
+        raise Corrupt(f"{where}: not a regular file with one name")
+    data = disk.read_at(descriptor, _HEAD_FIRST, 0)
+    while b"\nBODY\n" not in data:
+        more = disk.read_at(descriptor, max(len(data), _HEAD_FIRST), len(data))
+        if not more:
+            raise Incomplete(f"{where}: no whole envelope yet")
+        data += more
+        if len(data) > envelope.HEAD_LIMIT:
+            raise Corrupt(f"{where}: no BODY line in the first {envelope.HEAD_LIMIT} bytes")
+    try:
+        head = envelope.parse(data)
+    except Corrupt as error:
+        raise Corrupt(f"{where}: {error}") from error
+    if head.queue_id != queue_id:
+        raise Corrupt(f"{where}: its envelope says {head.queue_id}")
+    length = status.st_size - head.body_offset
+    if length < head.size:
+        raise Incomplete(f"{where}: {length} of {head.size} bytes are there")
+    if length > head.size:
+        raise Corrupt(f"{where}: {length - head.size} bytes more than its SIZE line says")
+    return head

@@ -1,0 +1,87 @@
+"""Wakes a stage when something is put into its directory.
+
+watchdog's events are a hint and nothing more: queues overflow, and a directory that was removed
+and made again goes silent.  So the caller lists the directory itself, at every wake-up and at
+least every 30 seconds, and this module promises only never to delay a hint.  Where watching is
+not possible at all (no inotify instances left), waiting out the time is all there is, and that is
+logged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Final, Self
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from spoolscan import log
+
+RESCAN: Final = 30.0  # seconds
+
+
+class Watch(FileSystemEventHandler):
+    """Watches one directory for an asyncio program; use as a context manager in a running loop."""
+
+    def __init__(self, path: str, stage: str) -> None:
+        self._path = path
+        self._stage = stage
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._observer = Observer()
+
+    def __enter__(self) -> Self:
+        try:
+            self._observer.schedule(
+                self,
+                self._path,
+                event_filter=[FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent],
+            )
+            self._observer.start()
+        except OSError as error:
+            log.event(
+                self._stage,
+                "-",
+                logging.WARNING,
+                event="no-watch",
+                path=self._path,
+                error=error.strerror,
+                remedy=f"raise fs.inotify.max_user_instances; until then listed every {RESCAN:g} s",
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - what happened is in the listing
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    def wake(self) -> None:
+        """Wake the waiting stage by hand; from the loop's own thread."""
+        self._woken.set()
+
+    async def wait(self, seconds: float = RESCAN) -> bool:
+        """Sleep until there is a hint, at most ``seconds``; True when there was one."""
+        try:
+            async with asyncio.timeout(min(max(seconds, 0.0), RESCAN)):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
