@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Verdict(IntEnum):
@@ -33,6 +33,9 @@ class Cause(Enum):
     ENCRYPTED = "encrypted"
 
 
+_CAUSES: Final = frozenset(cause.value for cause in Cause)
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A reader's word that it may not have seen everything, and why.  Never the sender's words."""
@@ -54,6 +57,20 @@ class Finding:
     path: tuple[str, ...]
     name: str
     engine: str
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is UNSCANNABLE: what the reader said, else a limit; None for other verdicts."""
+        if self.verdict is not Verdict.UNSCANNABLE:
+            return None
+        word = self.name.partition(":")[0]
+        return Cause(word) if word in _CAUSES else Cause.LIMIT
+
+    @classmethod
+    def of_doubt(cls, doubt: Doubt, path: tuple[str, ...]) -> Finding:
+        """A reader's doubt as a finding; its name begins with the cause."""
+        name = f"{doubt.cause.value}: {doubt.reason}"
+        return cls(Verdict.UNSCANNABLE, path, name, "reader")
 
     def as_dict(self) -> dict[str, Any]:
         return {

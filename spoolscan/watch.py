@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,8 +26,11 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from spoolscan import log
+from spoolscan.spool import Entry
 
 RESCAN: Final = 30.0  # seconds
+_LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
+_STOPPED: Final = 300.0  # seconds without growth after which nobody is copying it any more
 
 
 class Watch(FileSystemEventHandler):
@@ -85,3 +89,39 @@ class Watch(FileSystemEventHandler):
             return False
         self._woken.clear()
         return True
+
+
+class Copying:
+    """Which files are shorter than they say because somebody is still copying them here.
+
+    Times are monotonic; sizes are those of the listing.  Not thread-safe beyond single calls.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float, float]] = {}  # size, unchanged since, looked at
+
+    def may_try(self, entry: Entry) -> bool:
+        """False for a file found short that did not grow since, for a few seconds."""
+        seen = self._seen.get(entry.queue_id)
+        if seen is None:
+            return True
+        size, since, looked = seen
+        now = time.monotonic()
+        if entry.size == size and now - looked < _LOOK_AGAIN:
+            return False
+        self._seen[entry.queue_id] = (entry.size, since if entry.size == size else now, now)
+        return True
+
+    def has_stopped(self, queue_id: str) -> bool:
+        """Note that a file was found short; True when it has not grown for minutes."""
+        now = time.monotonic()
+        size, since, _ = self._seen.get(queue_id, (-1, now, now))
+        self._seen[queue_id] = (size, since, now)
+        if now - since < _STOPPED:
+            return False
+        del self._seen[queue_id]
+        return True
+
+    def forget(self, queue_id: str) -> None:
+        """It is whole, or gone."""
+        self._seen.pop(queue_id, None)

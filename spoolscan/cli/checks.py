@@ -1,0 +1,44 @@
+"""Reads everything a spool is run by, and starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from spoolscan import config
+from spoolscan.errors import TemporaryFailure
+from spoolscan.forwarder import routes
+from spoolscan.notices import Templates
+from spoolscan.scanner.toolbox import Toolbox
+from spoolscan.spool import Spool
+
+
+def check_all(root: Path) -> list[str]:
+    """What was read and found right, a line each.
+
+    Raises ConfigError at the first file that cannot be used.  An engine that is down for now is
+    said, and is no error: mail would wait for it.
+    """
+    return list(_check(root))
+
+
+def _check(root: Path) -> Iterator[str]:
+    settings = config.load(root)
+    yield f"settings   {root / config.FILE}: ok"
+    Spool(root).check()
+    yield f"spool      {root}: ok"
+    toolbox = Toolbox(settings)
+    try:
+        for line in ("matches.bad", "matches.doc"):
+            yield f"patterns   {root / 'etc' / line}: ok"
+        for engine in toolbox.engines:
+            try:
+                yield f"engine     {engine.name}: {engine.awake()}"
+            except TemporaryFailure as failure:
+                yield f"engine     {engine.name}: not now: {failure}"
+    finally:
+        toolbox.close()
+    templates = Templates(settings.template_folders())
+    templates.check()
+    yield "templates  ok"
+    yield f"next hop   {routes.check(settings.forwarder.next_hop)}: ok"

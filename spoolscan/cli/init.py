@@ -1,0 +1,113 @@
+"""``spoolscan init``: lay out a spool."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from spoolscan import config, share
+from spoolscan.errors import ConfigError, TemporaryFailure
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--domain", "domains", multiple=True, help="A domain of the site (may be repeated).")
+@click.option("--network", "networks", multiple=True, metavar="CIDR", help="Our own network.")
+@click.option("--admin", metavar="ADDRESS", help="Who gets the notices.")
+@click.option("--listen", "listen", multiple=True, metavar="HOST:PORT", help="Where mail comes in.")
+@click.option("--next-hop", metavar="URL", help="smtp://HOST:PORT, lmtp://... or maildir:/PATH.")
+def init(  # noqa: PLR0917 - click calls it by keyword
+    directory: Path,
+    domains: Sequence[str],
+    networks: Sequence[str],
+    admin: str | None,
+    listen: Sequence[str],
+    next_hop: str | None,
+) -> None:
+    """Lay out a spool in DIR: directories, settings, patterns, scripts.
+
+    Nothing that is there already is overwritten.
+    """
+    root = directory.absolute()
+    settings: dict[str, object] = {
+        "domains": list(domains) or [socket.gethostname()],
+        "networks": list(networks) or ["127.0.0.0/8", "::1/128"],
+        "admin": admin,
+        "listen": list(listen) or ["127.0.0.1:2525"],
+        "next_hop": next_hop or f"maildir:{root / 'maildir'}",
+    }
+    for line in lay_out(root, settings):
+        click.echo(line)
+
+
+def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
+    """Create everything; returns what was done, for the reader.
+
+    Raises ConfigError where something is in the way or a value is not allowed, before anything is
+    written; TemporaryFailure where a system call fails.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConfigError(f"{root}: not empty; name a new directory, nothing is overwritten")
+    text = fill_in((share.folder("etc") / "spoolscan.toml").read_text("utf-8"), settings)
+    config.read(text, root / config.FILE)
+    try:
+        os.umask(0o077)
+        shutil.copytree(share.folder("var-skeleton"), root, dirs_exist_ok=True)
+        shutil.copytree(share.folder("etc"), root / "etc")
+        (root / config.FILE).write_text(text, "utf-8")
+        _install_scripts(share.folder("bin"), root / "bin")
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o700 if path.is_dir() or path.parent == root / "bin" else 0o600)
+    except OSError as error:
+        raise TemporaryFailure.from_os(error, f"laying out {error.filename or root}") from error
+    return [
+        f"{root}: a spool for {', '.join(_list(settings['domains']))}",
+        f"  mail comes in at   {', '.join(_list(settings['listen']))}",
+        f"  mail goes out to   {settings['next_hop']}",
+        f"  settings           {root / config.FILE}",
+        f"  try it             spoolscan --spool {root} check",
+        f"  start it           spoolscan --spool {root} run",
+    ]
+
+
+def _list(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def fill_in(text: str, settings: Mapping[str, object]) -> str:
+    """Put values into the commented settings file: ``#key = default`` becomes ``key = value``.
+
+    None leaves a line as it is.
+    """
+    for key, value in settings.items():
+        if value is None:
+            continue
+        line = f"{key} = {_toml(value)}"
+        text, count = re.subn(rf"(?m)^#?{key} = .*$", lambda _, line=line: line, text, count=1)
+        if count != 1:
+            raise ConfigError(f"{config.FILE}: no line for {key}")
+    return text
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    if not escaped.isprintable():
+        raise ConfigError(f"{value!r}: not printable; give a plain value")
+    return f'"{escaped}"'
+
+
+def _install_scripts(source: Path, target: Path) -> None:
+    """Copy the scripts with a first line that names the Python that has spoolscan."""
+    target.mkdir()
+    for script in sorted(source.iterdir()):
+        _, _, rest = script.read_text("utf-8").partition("\n")
+        (target / script.name).write_text(f"#!{sys.executable}\n{rest}", "utf-8")

@@ -1,0 +1,97 @@
+"""``spoolscan inspect``: the Report of any message, without a spool or a daemon."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from spoolscan import config, envelope, share
+from spoolscan.cli.place import find, named, spool_option
+from spoolscan.cli.terminal import plain, table
+from spoolscan.errors import Corrupt, TemporaryFailure
+from spoolscan.scanner.inspect import Tools
+from spoolscan.scanner.inspect import inspect as judge
+from spoolscan.scanner.toolbox import Toolbox
+from spoolscan.verdict import Finding, Report, Verdict
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@spool_option
+@click.pass_context
+def inspect(
+    context: click.Context, files: Sequence[str], spool: str | None, *, as_json: bool
+) -> int:
+    """Judge .eml or spool files ("-" is standard input); nothing is moved or sent.
+
+    Uses the settings of the spool where there is one, else the defaults.  Exits 0 when all are
+    clean, 1 when something was found, 2 when something could not be told.
+    """
+    toolbox = Toolbox(_settings(context, spool))
+    try:
+        tools = replace(toolbox.tools(), describe=True)
+        worst = Verdict.CLEAN
+        for file in files:
+            report = _report(file, tools)
+            worst = max(worst, report.verdict)
+            if as_json:
+                click.echo(json.dumps({"file": file, **report.as_dict()}))
+            else:
+                _show(file, report)
+    finally:
+        toolbox.close()
+    return {Verdict.CLEAN: 0, Verdict.UNSCANNABLE: 2}.get(worst, 1)
+
+
+def _settings(context: click.Context, spool: str | None) -> config.Config:
+    root = find(context, spool)
+    try:
+        there = (root / config.FILE).is_file()
+    except OSError:
+        there = False
+    if there or named(context, spool) is not None:
+        return config.load(root)
+    return config.Config(root=share.folder("etc").parent)
+
+
+def _report(file: str, tools: Tools) -> Report:
+    """A file's Report; what cannot be read at all is UNSCANNABLE too."""
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        if data.startswith(b"SPOOL 1 "):
+            data = data[envelope.parse(data).body_offset :]
+        return judge(data, tools).report
+    except OSError as error:
+        reason = f"unreadable: {error.strerror}"
+    except Corrupt as error:
+        reason = f"unreadable: {error}"
+    except TemporaryFailure as error:
+        reason = f"limit: an engine could not answer: {error}"
+    return Report(findings=[Finding(Verdict.UNSCANNABLE, (), reason, "reader")])
+
+
+def _show(file: str, report: Report) -> None:
+    click.echo(f"{plain(file)}: {report.verdict}")
+    rows = [
+        (
+            str(part.number),
+            " > ".join(part.path),
+            part.media_type,
+            "" if part.size is None else str(part.size),
+            part.suspicious or "harmless",
+        )
+        for part in report.parts
+    ]
+    if rows:
+        table(("no", "part", "type", "bytes", "looked at because"), rows)
+    for finding in report.findings:
+        where = " > ".join(finding.path) or "the message"
+        click.echo(
+            f"  {finding.verdict}: {plain(finding.name)} in {plain(where)} ({plain(finding.engine)})"
+        )

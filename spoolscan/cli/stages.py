@@ -1,0 +1,74 @@
+"""``run``, ``check`` and the stages one by one: ``smtpd``, ``scanmail``, ``smtpfwdd``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from spoolscan import log, stage
+from spoolscan.cli.place import find, spool_option
+from spoolscan.supervisor import Supervisor
+
+
+@click.command()
+@spool_option
+@click.pass_context
+def check(context: click.Context, spool: str | None) -> None:
+    """Read settings, patterns, rules and templates; start nothing."""
+    from spoolscan.cli.checks import check_all  # noqa: PLC0415 - loads every engine
+
+    for line in check_all(find(context, spool)):
+        click.echo(line)
+
+
+@click.command()
+@spool_option
+@click.pass_context
+def run(context: click.Context, spool: str | None) -> None:
+    """Run all stages in the foreground, until SIGTERM; READY when all accept work."""
+    from spoolscan.cli.checks import check_all  # noqa: PLC0415 - loads every engine
+
+    root = find(context, spool)
+    log.setup("run")
+    check_all(root)
+    program = (sys.executable, "-m", "spoolscan", "--spool", str(root))
+    stages = [(name, (*program, name)) for name in ("smtpfwdd", "scanmail", "smtpd")]
+
+    async def supervise() -> None:
+        await Supervisor(stages).run()
+
+    asyncio.run(supervise())
+
+
+@click.command()
+@spool_option
+@click.pass_context
+def smtpd(context: click.Context, spool: str | None) -> None:
+    """Receive mail by SMTP into incoming/."""
+    from spoolscan.receiver.stage import Receiving  # noqa: PLC0415 - one stage loads one stage
+
+    stage.live("smtpd", find(context, spool), Receiving())
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Judge what is there, then end (for cron).")
+@spool_option
+@click.pass_context
+def scanmail(context: click.Context, spool: str | None, *, once: bool) -> None:
+    """Judge the messages of incoming/."""
+    from spoolscan.scanner.stage import Scanning  # noqa: PLC0415 - one stage loads one stage
+
+    stage.live("scanmail", find(context, spool), Scanning(once=once))
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Forward what is due, then end (for cron).")
+@spool_option
+@click.pass_context
+def smtpfwdd(context: click.Context, spool: str | None, *, once: bool) -> None:
+    """Forward the messages of outgoing/ to the next hop."""
+    from spoolscan.forwarder.stage import Forwarding  # noqa: PLC0415 - one stage loads one stage
+
+    stage.live("smtpfwdd", find(context, spool), Forwarding(once=once))

@@ -1,0 +1,56 @@
+"""The scanners behind one seam: the table of implementations, and `build`.
+
+`contract` says what an engine is; every other module here is one implementation with its settings.
+A new one is a module, a row in ENGINES and a bench in tests/contracts/test_engines.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from spoolscan.config import ClamdSettings, CommandSettings, YaraSettings
+from spoolscan.errors import ConfigError
+from spoolscan.scanner.engines.clamd import Clamd
+from spoolscan.scanner.engines.command import Command
+from spoolscan.scanner.engines.contract import Engine, Sample, Tell
+from spoolscan.scanner.engines.yara import Yara
+
+__all__ = [
+    "ENGINES",
+    "ClamdSettings",
+    "CommandSettings",
+    "Engine",
+    "Sample",
+    "Settings",
+    "YaraSettings",
+    "build",
+]
+
+Settings = YaraSettings | ClamdSettings | CommandSettings
+
+ENGINES: Mapping[type[Settings], Callable[[Any, Tell], Engine]] = {
+    YaraSettings: Yara,
+    ClamdSettings: Clamd,
+    CommandSettings: Command,
+}
+
+
+_log = logging.getLogger(__name__)
+
+
+def build(config: Sequence[Settings], tell: Tell = _log.warning) -> list[Engine]:
+    """The engines of a configuration, in its order.
+
+    `tell` is given what an engine has to say between scans (a rule file that could not be
+    reloaded).  No scanner is called yet: that is `Engine.awake`.  Raises ConfigError where there is
+    no engine, two share a name, or one can never work as it is set up.
+    """
+    if not config:
+        raise ConfigError("no engine is set up: nothing would be scanned; set up at least one")
+    names = [settings.name for settings in config]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two engines are called {name!r}: give each a name of its own")
+    return [ENGINES[type(settings)](settings, tell) for settings in config]

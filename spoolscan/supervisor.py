@@ -1,0 +1,167 @@
+"""One small parent for the stages: starts them, restarts what dies, leaves no orphan.
+
+Each stage is a process of its own that says READY=1 on a socket we listen on (the protocol of
+sd_notify(3), so that the same stage runs under systemd unchanged).  When all have said so, we print
+``READY`` on standard output and tell systemd the same.  A stage that dies is started again after a
+pause that doubles while it keeps dying; one that ends with a configuration error ends us all at
+start.  SIGTERM and SIGINT end the stages in the order mail flows, SIGHUP is passed on.  Should we be
+killed outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from spoolscan import log
+from spoolscan.errors import ConfigError
+from spoolscan.ready import notify
+
+STAGE: Final = "run"
+_PR_SET_PDEATHSIG: Final = 1
+_FIRST_PAUSE: Final = 1.0  # seconds
+_LONGEST_PAUSE: Final = 60.0
+_STEADY: Final = 60.0  # a stage that lived this long starts with a short pause again
+_GRACE: Final = 30.0  # seconds a stage has to end cleanly
+_libc: Final = ctypes.CDLL(None)
+
+
+def _die_with(parent: int) -> None:
+    """In the child: be killed when the parent is, also when it is gone already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+class Stage:
+    """One stage's process and its life."""
+
+    def __init__(self, name: str, command: Sequence[str], socket_path: str) -> None:
+        self.name = name
+        self._command = command
+        self._socket_path = socket_path
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready = False
+
+    async def start(self) -> None:
+        parent = os.getpid()
+        environment = {**os.environ, "NOTIFY_SOCKET": self._socket_path}
+        self.ready = False
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - we have no threads here
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    async def end(self) -> None:
+        """SIGTERM, then SIGKILL when that is not heard."""
+        if self.process is None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self.process.wait()
+        except TimeoutError:
+            log.event(STAGE, "-", logging.ERROR, event="killed", stage=self.name)
+            self.signal(signal.SIGKILL)
+            await self.process.wait()
+
+
+class Supervisor:
+    """Keeps stages running until told to stop."""
+
+    def __init__(self, stages: Sequence[tuple[str, Sequence[str]]]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="spoolscan-run-")
+        path = str(Path(self._folder.name) / "notify")
+        self._stages = [Stage(name, command, path) for name, command in stages]
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._notices.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._notices.bind(path)
+        self._stop = asyncio.Event()
+        self._started = False
+        self._failure: ConfigError | None = None
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT.  Raises ConfigError where a stage cannot be configured."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_reader(self._notices, self._heard)
+        keepers = [asyncio.create_task(self._keep(stage)) for stage in self._stages]
+        try:
+            await self._stop.wait()
+        finally:
+            notify("STOPPING=1")
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            for stage in self._stages:
+                await stage.end()
+            loop.remove_reader(self._notices)
+            self._notices.close()
+            self._folder.cleanup()
+        if self._failure is not None:
+            raise self._failure
+
+    def _reload(self) -> None:
+        for stage in self._stages:
+            stage.signal(signal.SIGHUP)
+
+    def _heard(self) -> None:
+        """A stage said something; believed only by the process id the kernel vouches for."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                size = socket.CMSG_SPACE(12)
+                data, control, _, _ = self._notices.recvmsg(4096, size)
+                sender = int.from_bytes(control[0][2][:4], sys.byteorder) if control else 0
+                if b"READY=1" in data.split(b"\n"):
+                    self._is_ready(sender)
+
+    def _is_ready(self, sender: int) -> None:
+        for stage in self._stages:
+            if stage.process is not None and stage.process.pid == sender:
+                stage.ready = True
+        if not self._started and all(stage.ready for stage in self._stages):
+            self._started = True
+            notify("READY=1")
+            print("READY", flush=True)  # noqa: T201 - the word a caller waits for
+
+    async def _keep(self, stage: Stage) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            await stage.start()
+            assert stage.process is not None  # noqa: S101 - start() has just set it
+            status = await stage.process.wait()
+            if status == ConfigError.exit_status and not self._started:
+                self._failure = ConfigError(f"{stage.name} cannot start; its reason stands above")
+                self._stop.set()
+                return
+            if time.monotonic() - began >= _STEADY:
+                pause = _FIRST_PAUSE
+            log.event(
+                STAGE, "-", logging.ERROR,
+                event="restart", stage=stage.name, status=status, after=f"{pause:g}s",
+            )  # fmt: skip
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)

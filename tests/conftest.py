@@ -1,0 +1,25 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from clamd_server import ClamdServer
+
+
+@pytest.fixture(scope="session")
+def clamd_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClamdServer]:
+    """The clamd of this session (one a worker of xdist), not yet started."""
+    if reason := ClamdServer.absent():
+        pytest.skip(reason)
+    server = ClamdServer(tmp_path_factory.mktemp("clamd"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clamd(clamd_process: ClamdServer) -> ClamdServer:
+    """A real clamd that answers, whatever the test before did to it.  Skips where there is none."""
+    clamd_process.start()
+    return clamd_process
