@@ -4,8 +4,7 @@ Every setting has its default here and its explanation in etc/spoolscan.toml; a 
 together.  `load` reports everything that is wrong at once, each line with file, key, value and
 what is allowed, as one ConfigError.  Nothing here opens a socket or looks a name up.
 
-Durations are seconds, or a number with s, m, h or d ("5d"); sizes are bytes, or a number with K, M
-or G ("50M", powers of 1024).  Relative paths start at the spool.
+Durations and sizes are as in `units`; relative paths start at the spool.
 """
 
 from __future__ import annotations
@@ -25,31 +24,10 @@ from pydantic_core import ErrorDetails
 from spoolscan import share
 from spoolscan.errors import ConfigError
 from spoolscan.scanner.bounds import Bounds
+from spoolscan.units import Count, Duration, Size
 
 FILE: Final = "etc/spoolscan.toml"
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
-        if found is None:
-            raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
-        return float(found[1]) * _UNITS[found[2]]
-    if isinstance(value, bool):
-        raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
-    return value
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d+)\s*([KMG]?)", value.strip(), re.IGNORECASE)
-        if found is None:
-            raise ValueError('allowed: bytes as a number, or "500K", "50M", "2G"')
-        return int(found[1]) * _SIZES[found[2].upper()]
-    return value
 
 
 def _domain(value: object) -> object:
@@ -93,21 +71,10 @@ def _listen(value: object) -> object:
     return value
 
 
-def _bounds(value: object) -> object:
-    """The bounds are a plain dataclass of the readers; units are understood here."""
-    if not isinstance(value, dict):
-        return value
-    read = {"header_bytes": _size, "decoded_bytes": _size, "seconds": _duration}
-    return {key: read.get(key, lambda it: it)(item) for key, item in value.items()}
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 Domain = Annotated[str, BeforeValidator(_domain)]
 Network = Annotated[str, BeforeValidator(_network)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 Listen = Annotated[str, BeforeValidator(_listen)]
-Count = Annotated[int, Field(ge=1)]
 Policy = Literal["hold", "quarantine", "pass"]
 
 
@@ -261,7 +228,7 @@ class Config(_Section):
     site: Site = Site()
     receiver: Receiver = Receiver()
     scanner: Scanner = Scanner()
-    bounds: Annotated[Bounds, BeforeValidator(_bounds)] = Bounds()
+    bounds: Bounds = Bounds()
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
@@ -340,7 +307,7 @@ def _nearest(where: tuple[int | str, ...]) -> str:
 
 def _fields(model: Any) -> set[str]:
     fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
-    return set(fields)
+    return {name for name in fields if not name.startswith("_")}
 
 
 def _inside(model: Any, step: int | str) -> Any:
