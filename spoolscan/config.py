@@ -237,6 +237,12 @@ class Config(_Section):
         """A path of the settings; relative ones start at the spool."""
         return self.root / name
 
+    @property
+    def next_hop(self) -> str:
+        """``forwarder.next_hop``, a maildir's path made absolute."""
+        scheme, colon, rest = self.forwarder.next_hop.partition(":")
+        return f"{scheme}:{self.path(rest)}" if scheme == "maildir" else scheme + colon + rest
+
     def template_folders(self) -> tuple[Path, Path]:
         """The site's templates, then ours."""
         return self.path("etc/templates"), share.folder("etc") / "templates"

@@ -13,6 +13,7 @@ import fcntl
 import os
 import stat
 import threading
+from concurrent.futures import Future
 from typing import Final
 
 _AT_FDCWD: Final = -100
@@ -147,27 +148,27 @@ class DirectorySync:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._turn = threading.Condition()
-        self._asked = 0
-        self._done = 0
-        self._running = False
+        self._turn = threading.Lock()  # held by the one sync under way
+        self._lock = threading.Lock()  # guards _waiting
+        self._waiting: Future[None] | None = None  # the sync that has not begun yet
 
     def __call__(self) -> None:
-        """Return when a sync that began after this call has ended.  Raises OSError."""
+        """Return when a sync that began after this call has ended.
+
+        Raises OSError, to all whom that sync was for: the kernel tells of a lost write only once,
+        so a second try would succeed and prove nothing.
+        """
+        with self._lock:
+            batch, leads = self._waiting or Future(), self._waiting is None
+            self._waiting = batch
+        if not leads:
+            return batch.result()
         with self._turn:
-            self._asked += 1
-            ticket = self._asked
-            while self._running and self._done < ticket:
-                self._turn.wait()
-            if self._done >= ticket:
-                return
-            self._running = True
-            covers = self._asked
-        try:
-            fsync_directory(self._path)
-            with self._turn:
-                self._done = covers
-        finally:
-            with self._turn:
-                self._running = False
-                self._turn.notify_all()
+            with self._lock:
+                self._waiting = None
+            try:
+                fsync_directory(self._path)
+            except BaseException as error:
+                batch.set_exception(error)
+                raise
+            return batch.set_result(None)

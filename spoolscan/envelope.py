@@ -61,12 +61,21 @@ def from_xtext(value: str) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def _word(value: str) -> str:
+    """`xtext` where something has to stand: "-" for the empty value."""
+    return {"": "-", "-": "+2D"}.get(value) or xtext(value)
+
+
 @dataclass(frozen=True, slots=True)
 class ScanMark:
     """What the scanner wrote: a verdict's name, "released", or "-"; and how often it was tried."""
 
     result: str = "-"
     tries: int = 0
+
+    def __post_init__(self) -> None:
+        if not _SCAN.fullmatch(str(self).rstrip(" ")):  # a longer one would overwrite what follows
+            raise ValueError(f"not a SCAN line: {self}")
 
     def __str__(self) -> str:
         text = f"{self.result} tries={self.tries}" if self.tries else self.result
@@ -112,14 +121,14 @@ class Envelope:
     def encode(self, queue_id: str, size: int) -> bytes:
         """The block, BODY line included.
 
-        Raises ValueError where an extra line would not be read back as it is.
+        Raises ValueError where an extra line, or the whole, would not be read back as it is.
         """
         lines = [
             f"SPOOL 1 {queue_id}",
             f"SIZE {size:0{_SIZE_WIDTH}d}",
             f"SCAN {self.scan}",
             f"DATE {self.arrived.astimezone(UTC).strftime(_STAMP)}",
-            f"PEER {xtext(self.peer_address) or '-'} {xtext(self.peer_name) or '-'}",
+            f"PEER {_word(self.peer_address)} {_word(self.peer_name)}",
             f"HELO {xtext(self.helo)}",
             f"PROT {xtext(self.protocol)}",
             *_extra_lines(self.extras),
@@ -129,7 +138,10 @@ class Envelope:
             lines.append(f"{recipient.state} <{xtext(recipient.address)}>")
             lines.extend(_extra_lines(recipient.extras))
         lines.append("BODY\n")
-        return "\n".join(lines).encode("ascii")
+        block = "\n".join(lines).encode("ascii")
+        if len(block) > HEAD_LIMIT:
+            raise ValueError(f"an envelope of {len(block)} bytes; allowed: {HEAD_LIMIT}")
+        return block
 
 
 def _extra_lines(extras: tuple[tuple[str, str], ...]) -> list[str]:
@@ -197,18 +209,18 @@ class _Reader:
         scan = self.scan(self.match(rf"SCAN (.{{{_SCAN_WIDTH}}})")[1])
         arrived = self.date(self.match(r"DATE (\S+)")[1])
         peer = self.match(r"PEER (\S+) (\S+)")
-        helo = from_xtext(self.match(r"HELO (\S*)")[1])
-        protocol = from_xtext(self.match(r"PROT (\S*)")[1])
+        helo = self.text(self.match(r"HELO (\S*)")[1])
+        protocol = self.text(self.match(r"PROT (\S*)")[1])
         extras = self.extras()
-        sender = from_xtext(self.match(r"FROM <(\S*)>")[1])
+        sender = self.text(self.match(r"FROM <(\S*)>")[1])
         recipients, offsets = self.recipients()
         if not recipients:
             raise Corrupt("envelope: no recipient")
         envelope = Envelope(
             sender=sender,
             recipients=recipients,
-            peer_address=_dash(peer[1]),
-            peer_name=_dash(peer[2]),
+            peer_address=self.word(peer[1]),
+            peer_name=self.word(peer[2]),
             helo=helo,
             protocol=protocol,
             arrived=arrived,
@@ -229,6 +241,18 @@ class _Reader:
             raise self.wrong()
         return found
 
+    def text(self, quoted: str) -> str:
+        value = from_xtext(quoted)
+        if xtext(value) != quoted:
+            raise self.wrong()
+        return value
+
+    def word(self, quoted: str) -> str:
+        value = "" if quoted == "-" else from_xtext(quoted)
+        if _word(value) != quoted:
+            raise self.wrong()
+        return value
+
     def scan(self, text: str) -> ScanMark:
         found = _SCAN.fullmatch(text.rstrip(" "))
         if found is None:
@@ -244,10 +268,10 @@ class _Reader:
     def extras(self) -> tuple[tuple[str, str], ...]:
         found: list[tuple[str, str]] = []
         while self.index < len(self.lines):
-            tag, _, value = self.lines[self.index].partition(" ")
+            tag, space, value = self.lines[self.index].partition(" ")
             if tag in _KNOWN:
                 break
-            if not _TAG.fullmatch(tag) or not _VALUE.fullmatch(value):
+            if not (space and _TAG.fullmatch(tag) and _VALUE.fullmatch(value)):
                 self.index += 1
                 raise self.wrong()
             self.offset += len(self.lines[self.index]) + 1
@@ -261,9 +285,5 @@ class _Reader:
         while self.index < len(self.lines):
             offsets.append(self.offset)
             line = self.match(r"(RCPT|SENT|FAIL) <(\S*)>")
-            found.append(Recipient(from_xtext(line[2]), line[1], self.extras()))
+            found.append(Recipient(self.text(line[2]), line[1], self.extras()))
         return tuple(found), tuple(offsets)
-
-
-def _dash(word: str) -> str:
-    return "" if word == "-" else from_xtext(word)

@@ -2,9 +2,9 @@
 
 A notice has the null reverse-path, ``Auto-Submitted``, and is never scanned, so it can neither
 bounce nor loop (RFC 3834).  What peers said reaches a template only through `safe`, which leaves
-printable characters, cut to a length, on one line.  The templates of a site (etc/templates in the
-spool) stand before ours of the same name; a template's first line is ``Subject: ...``, then comes
-an empty one, then the text.
+printable characters, cut to a length, on one line; the email package writes it into a header as it
+is, and never parses it.  The templates of a site (etc/templates in the spool) stand before ours of
+the same name; a template's first line is ``Subject: ...``, then comes an empty one, then the text.
 
 Fails with ConfigError where a template cannot be read or used, and as `Spool.draft` does.
 """
@@ -13,19 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email.header import Header
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
 
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
 from spoolscan.spool import Spool
 
-_LONGEST: Final = 200
+_LONGEST: Final = 200  # characters of one value in a template
+_LONGEST_FIELD: Final = 900  # characters of a header field; its line may have 998 bytes
 
 
 def safe(value: object, longest: int = _LONGEST) -> str:
@@ -39,12 +48,34 @@ def safe(value: object, longest: int = _LONGEST) -> str:
     )
 
 
+class _Words(str):
+    """The value of a header field that is not to be read, only written.
+
+    Given a plain string the email package parses it: encoded words in it are decoded, line ends and
+    all, and some addresses make it raise anything.  What has a name it takes for parsed.
+    """
+
+    __slots__ = ("name",)
+    name: str
+
+    def __new__(cls, name: str, value: str) -> Self:
+        words = super().__new__(cls, safe(value, _LONGEST_FIELD))
+        words.name = name
+        return words
+
+    def fold(self, *, policy: Policy) -> str:
+        """The whole field; in encoded words of our own where it would not be read as it is."""
+        plain = self.isascii() and "=?" not in self
+        header = Header(self, "us-ascii" if plain else "utf-8", header_name=self.name)
+        return f"{self.name}: {header.encode(linesep=policy.linesep)}{policy.linesep}"
+
+
 class Templates:
     """The templates of a site over those of the package."""
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
         self._environment = Environment(
-            loader=FileSystemLoader([str(folder) for folder in folders]),
+            loader=FileSystemLoader([str(folder) for folder in folders], encoding="utf-8-sig"),
             autoescape=False,  # noqa: S701 - plain text; `safe` is applied to every value below
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -56,18 +87,26 @@ class Templates:
     def check(self) -> None:
         """Parse every template.  Raises ConfigError."""
         for name in self._environment.list_templates(extensions=["txt"]):
-            try:
-                self._environment.get_template(name)
-            except (TemplateError, UnicodeDecodeError, OSError) as error:
-                raise ConfigError(f"etc/templates/{name}: {error}") from error
+            self._get(name)
 
     def render(self, name: str, **values: object) -> str:
         """A template's text.  Raises ConfigError."""
+        template = self._get(name)
         try:
-            return self._environment.get_template(name).render(**values)
+            return template.render(**values)
+        except Exception as error:  # a template is a program of the site's, and may raise anything
+            raise ConfigError(f"etc/templates/{name}: {safe(error)}") from error
+
+    def _get(self, name: str) -> Template:
+        try:
+            return self._environment.get_template(name)
         except TemplateNotFound as error:
             raise ConfigError(f"etc/templates/{name}: no such template") from error
-        except TemplateError as error:
+        except TemplateSyntaxError as error:
+            raise ConfigError(
+                f"etc/templates/{name}: line {error.lineno}: {error.message}"
+            ) from error
+        except (UnicodeDecodeError, OSError) as error:
             raise ConfigError(f"etc/templates/{name}: {error}") from error
 
 
@@ -89,8 +128,8 @@ def begin(hostname: str, recipient: str, subject: str) -> EmailMessage:
     """The header of any mail of ours; the caller adds the text."""
     message = EmailMessage(policy=SMTP)
     message["From"] = f"Mail Delivery System <MAILER-DAEMON@{hostname}>"
-    message["To"] = recipient
-    message["Subject"] = subject
+    message["To"] = _Words("To", recipient)
+    message["Subject"] = _Words("Subject", subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Auto-Submitted"] = "auto-generated"
     return message

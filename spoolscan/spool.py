@@ -23,9 +23,9 @@ is not what it says), Incomplete (still being copied here) and Gone (somebody mo
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -95,15 +95,23 @@ class Draft:
                 raise
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append to the message.  Raises TemporaryFailure."""
-        with _doing(f"writing tmp/{self.id}"):
-            disk.write(self._descriptor, data)
+        """Append to the message.
+
+        Raises TemporaryFailure; the draft is discarded then, for nobody knows how much was written.
+        """
+        try:
+            with _doing(f"writing tmp/{self.id}"):
+                disk.write(self._descriptor, data)
+        except BaseException:
+            self.discard()
+            raise
         self.size += len(data)
 
     def commit(self, to: str = "incoming") -> str:
         """Put it on the disk under its name in ``to``; returns the queue id.
 
-        Raises TemporaryFailure; the draft is discarded then, and nothing was promised.
+        Raises TemporaryFailure; nothing was promised then, and the draft is discarded unless it has
+        its name already: the sync of the directory failed, and a second copy may follow.
         """
         try:
             with _doing(f"committing {to}/{self.id}"):
@@ -119,9 +127,8 @@ class Draft:
 
     def discard(self) -> None:
         """Remove what was written.  After a commit, or a second time, this does nothing."""
-        if self._descriptor >= 0:
-            disk.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        _close(descriptor)
         if self._path:
             with suppress(OSError):  # `Spool.sweep` takes what is left at the next start
                 disk.unlink(self._path)
@@ -154,9 +161,8 @@ class Message:
         self.close()
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            disk.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        _close(descriptor)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -244,6 +250,13 @@ class Message:
                 return
 
 
+def _close(descriptor: int) -> None:
+    """What matters was synced before, and Linux frees the descriptor whatever it answers."""
+    if descriptor >= 0:
+        with suppress(OSError):
+            disk.close(descriptor)
+
+
 def _write_whole(path: str, content: bytes) -> None:
     """A small file that explains; one left by an earlier attempt at this message is replaced."""
     with suppress(FileNotFoundError):
@@ -252,7 +265,7 @@ def _write_whole(path: str, content: bytes) -> None:
     try:
         disk.write(descriptor, content)
     finally:
-        disk.close(descriptor)
+        _close(descriptor)
 
 
 class Spool:
@@ -352,7 +365,7 @@ class Spool:
             try:
                 return Message(self, state, path, descriptor, _head(descriptor, where, queue_id))
             except BaseException:
-                disk.close(descriptor)
+                _close(descriptor)
                 raise
 
     def claim(self, queue_id: str) -> Message:
@@ -403,28 +416,37 @@ class Spool:
         swept: list[str] = []
         with _doing("clearing tmp/"):
             for name in disk.listing(self.path("tmp")):
-                if QUEUE_ID.fullmatch(name) and disk.writer_is_gone(self.path("tmp", name)):
-                    disk.unlink(self.path("tmp", name))
-                    swept.append(name)
+                path = self.path("tmp", name)
+                if QUEUE_ID.fullmatch(name) and disk.writer_is_gone(path):
+                    with suppress(FileNotFoundError):  # another stage that starts sweeps too
+                        disk.unlink(path)
+                        swept.append(name)
         return swept
 
     def recover(self, attempts: int) -> Iterator[tuple[str, int, str]]:
         """Bring back what a dead scanner had in hand; call with the scanner's lock held.
 
-        Yields (queue id, tries, state it went to): incoming/ with its count raised, hold/ after
-        ``attempts``.  Raises TemporaryFailure.
+        Yields (queue id, tries, state it is in now): incoming/ with its count raised, hold/ after
+        ``attempts``, scanning/ where a copy made by hand is in its way.  Raises TemporaryFailure.
         """
         for entry in self.entries("scanning"):
             try:
-                with self.open("scanning", entry.queue_id) as message:
-                    yield (message.id, *self.give_back(message, attempts))
+                tries, state = self._bring_back(entry.queue_id, attempts)
             except Gone:
                 continue
-            except (Corrupt, Incomplete) as error:
-                self.hold(
-                    "scanning", entry.queue_id, f"Found in scanning/ and not readable: {error}\n"
-                )
-                yield (entry.queue_id, 0, "hold")
+            except TemporaryFailure as failure:
+                if failure.errno != errno.EEXIST:
+                    raise
+                tries, state = 0, "scanning"
+            yield entry.queue_id, tries, state
+
+    def _bring_back(self, queue_id: str, attempts: int) -> tuple[int, str]:
+        try:
+            with self.open("scanning", queue_id) as message:
+                return self.give_back(message, attempts)
+        except (Corrupt, Incomplete) as error:
+            self.hold("scanning", queue_id, f"Found in scanning/ and not readable: {error}\n")
+            return 0, "hold"
 
     def give_back(self, message: Message, attempts: int) -> tuple[int, str]:
         """Return a claimed message that something died on; see `recover`."""
@@ -442,14 +464,15 @@ class Spool:
 
     def probe(self) -> None:
         """Write, sync and remove a small file; TemporaryFailure while the disk is not fit."""
-        path = self.path("tmp", f"probe-{os.getpid()}-{threading.get_ident()}")
+        path = self.path("tmp", self.ids.next())  # should it stay behind, `sweep` takes it
         with _doing("probing tmp/"):
             descriptor = disk.open_new(path)
             try:
+                disk.claim_writing(descriptor)
                 disk.write(descriptor, b"probe\n")
                 disk.fsync(descriptor)
             finally:
-                disk.close(descriptor)
+                _close(descriptor)
                 disk.unlink(path)
 
 

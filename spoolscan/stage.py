@@ -10,17 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from spoolscan import config, log
 from spoolscan.errors import ConfigError
 from spoolscan.ready import notify
 from spoolscan.spool import Spool
 
-Work = Callable[[config.Config, Spool, asyncio.Event], Awaitable[None]]
-"""One life of a stage: ends when the event is set, or by itself when there is nothing to do."""
+
+class Work(Protocol):
+    """What a stage does."""
+
+    async def live(self, settings: config.Config, spool: Spool, end: asyncio.Event) -> None:
+        """One life: ends when the event is set, or by itself when there is nothing to do."""
+
+    async def close(self) -> None:
+        """The last one is over, or failed."""
+
 
 _ORDERS: Final = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
 
@@ -41,22 +48,32 @@ async def _lives(name: str, settings: config.Config | None, spool: Spool, work: 
     loop = asyncio.get_running_loop()
     for number, order in _ORDERS.items():
         loop.add_signal_handler(number, orders.put_nowait, order)
-    while settings is not None:
-        end = asyncio.Event()
-        coming = asyncio.create_task(_next_settings(name, orders, spool))
-        coming.add_done_callback(lambda _, end=end: end.set())  # type: ignore[misc]
-        try:
-            await work(settings, spool, end)
-            settings = coming.result() if coming.done() else None
-        finally:
-            coming.cancel()
-    notify("STOPPING=1")
+    try:
+        while settings is not None:
+            settings = await _one_life(name, settings, spool, work, orders)
+        notify("STOPPING=1")
+    finally:
+        await work.close()
+
+
+async def _one_life(
+    name: str, settings: config.Config, spool: Spool, work: Work, orders: asyncio.Queue[str]
+) -> config.Config | None:
+    """Returns what the next one goes by; None when there is to be none."""
+    end = asyncio.Event()
+    coming = asyncio.create_task(_next_settings(name, orders, spool))
+    coming.add_done_callback(lambda _: end.set())
+    try:
+        await work.live(settings, spool, end)
+        return coming.result() if coming.done() else None
+    finally:
+        coming.cancel()
 
 
 async def _next_settings(
     name: str, orders: asyncio.Queue[str], spool: Spool
 ) -> config.Config | None:
-    """What the next life of the stage goes by; None when there is to be none."""
+    """Waits for orders; None for the order to stop."""
     while await orders.get() != "stop":
         try:
             settings = config.load(spool.root)

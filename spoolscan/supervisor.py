@@ -4,8 +4,8 @@ Each stage is a process of its own that says READY=1 on a socket we listen on (t
 sd_notify(3), so that the same stage runs under systemd unchanged).  When all have said so, we print
 ``READY`` on standard output and tell systemd the same.  A stage that dies is started again after a
 pause that doubles while it keeps dying; one that ends with a configuration error ends us all at
-start.  SIGTERM and SIGINT end the stages in the order mail flows, SIGHUP is passed on.  Should we be
-killed outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
+start.  SIGTERM and SIGINT end the stages, the one started last first; SIGHUP is passed on.  Should
+we be killed outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ class Stage:
         self._command = command
         self._socket_path = socket_path
         self.process: asyncio.subprocess.Process | None = None
-        self.ready = False
 
-    async def start(self) -> None:
+    async def start(self) -> asyncio.subprocess.Process:
+        """Raises OSError, SubprocessError: no program, no memory, too many processes."""
         parent = os.getpid()
         environment = {**os.environ, "NOTIFY_SOCKET": self._socket_path}
-        self.ready = False
         self.process = await asyncio.create_subprocess_exec(
             *self._command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - we have no threads here
+            preexec_fn=lambda: _die_with(parent),  # no thread of ours holds a lock
         )
+        return self.process
 
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -97,6 +97,7 @@ class Supervisor:
         self._notices.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._notices.bind(path)
         self._stop = asyncio.Event()
+        self._ready: set[int] = set()  # process ids that said so
         self._started = False
         self._failure: ConfigError | None = None
 
@@ -115,7 +116,7 @@ class Supervisor:
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
-            for stage in self._stages:
+            for stage in reversed(self._stages):
                 await stage.end()
             loop.remove_reader(self._notices)
             self._notices.close()
@@ -135,13 +136,12 @@ class Supervisor:
                 data, control, _, _ = self._notices.recvmsg(4096, size)
                 sender = int.from_bytes(control[0][2][:4], sys.byteorder) if control else 0
                 if b"READY=1" in data.split(b"\n"):
-                    self._is_ready(sender)
+                    self._ready.add(sender)
+                    self._announce()
 
-    def _is_ready(self, sender: int) -> None:
-        for stage in self._stages:
-            if stage.process is not None and stage.process.pid == sender:
-                stage.ready = True
-        if not self._started and all(stage.ready for stage in self._stages):
+    def _announce(self) -> None:
+        running = {stage.process and stage.process.pid for stage in self._stages}
+        if not self._started and running <= self._ready:
             self._started = True
             notify("READY=1")
             print("READY", flush=True)  # noqa: T201 - the word a caller waits for
@@ -150,9 +150,7 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while True:
             began = time.monotonic()
-            await stage.start()
-            assert stage.process is not None  # noqa: S101 - start() has just set it
-            status = await stage.process.wait()
+            status = await self._live(stage)
             if status == ConfigError.exit_status and not self._started:
                 self._failure = ConfigError(f"{stage.name} cannot start; its reason stands above")
                 self._stop.set()
@@ -165,3 +163,14 @@ class Supervisor:
             )  # fmt: skip
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _live(self, stage: Stage) -> int | str:
+        """Its exit status (negative: killed by that signal), or why it could not be started."""
+        try:
+            process = await stage.start()
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"not started: {error}"
+        self._announce()  # a quick one has said so before we knew its process id
+        status = await process.wait()
+        self._ready.discard(process.pid)
+        return status

@@ -15,15 +15,9 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
+from watchdog.observers.inotify_c import InotifyConstants, Mask
 
 from spoolscan import log
 from spoolscan.spool import Entry
@@ -31,6 +25,23 @@ from spoolscan.spool import Entry
 RESCAN: Final = 30.0  # seconds
 _LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
 _STOPPED: Final = 300.0  # seconds without growth after which nobody is copying it any more
+
+
+class _ArrivalEmitter(InotifyEmitter):
+    """Asks the kernel for arrivals only.
+
+    Of its own watchdog asks for departures too, and keeps every event behind one back for half a
+    second, in case the file should arrive somewhere else.
+    """
+
+    def get_event_mask_from_filter(self) -> Mask:
+        return Mask(InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE)
+
+
+class _Arrivals(InotifyObserver):
+    def __init__(self) -> None:
+        super().__init__()
+        self._emitter_class = _ArrivalEmitter
 
 
 class Watch(FileSystemEventHandler):
@@ -41,15 +52,11 @@ class Watch(FileSystemEventHandler):
         self._stage = stage
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._observer = Observer()
+        self._observer = _Arrivals()
 
     def __enter__(self) -> Self:
         try:
-            self._observer.schedule(
-                self,
-                self._path,
-                event_filter=[FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent],
-            )
+            self._observer.schedule(self, self._path)
             self._observer.start()
         except OSError as error:
             log.event(

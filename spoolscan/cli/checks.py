@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spoolscan import config
 from spoolscan.errors import TemporaryFailure
-from spoolscan.forwarder import routes
+from spoolscan.forwarder.stage import make as make_forwarder
 from spoolscan.notices import Templates
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
@@ -25,7 +25,8 @@ def check_all(root: Path) -> list[str]:
 def _check(root: Path) -> Iterator[str]:
     settings = config.load(root)
     yield f"settings   {root / config.FILE}: ok"
-    Spool(root).check()
+    spool = Spool(root)
+    spool.check()
     yield f"spool      {root}: ok"
     toolbox = Toolbox(settings)
     try:
@@ -41,4 +42,5 @@ def _check(root: Path) -> Iterator[str]:
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"
-    yield f"next hop   {routes.check(settings.forwarder.next_hop)}: ok"
+    make_forwarder(settings, spool)
+    yield f"next hop   {settings.next_hop}: ok"

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+from spoolscan.units import Count, Duration, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Per message unless said otherwise; counts, bytes and seconds."""
 
-    headers: int = 1000  # header fields of one part
-    header_bytes: int = 262_144  # all header fields of one part
-    depth: int = 20  # nesting of multiparts, messages and archives
-    parts: int = 2000  # parts and archive members in all
-    parameters: int = 200  # parameters of one header field
-    decoded_bytes: int = 268_435_456  # all that decoding and unpacking give
-    ratio: int = 1000  # decoded bytes of one container to its own bytes, above the first MiB
-    seconds: float = 60.0  # wall clock for the whole inspection
+    # The settings file is checked by pydantic, which is told here that there are no other bounds.
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    headers: Count = 1000  # header fields of one part
+    header_bytes: Size = 262_144  # all header fields of one part
+    depth: Count = 20  # nesting of multiparts, messages and archives
+    parts: Count = 2000  # parts and archive members in all
+    parameters: Count = 200  # parameters of one header field
+    decoded_bytes: Size = 134_217_728  # all that decoding and unpacking give
+    ratio: Count = 1000  # decoded bytes of one container to its own bytes, above the first MiB
+    seconds: Duration = 60.0  # wall clock for the whole inspection
 
 
 class LimitReached(Exception):
@@ -53,7 +59,7 @@ class Budget:
         if self.decoded > self.bounds.decoded_bytes:
             raise LimitReached(f"more than {self.bounds.decoded_bytes} decoded bytes")
 
-    def check_depth(self, depth: int) -> None:
+    def check_depth(self, depth: Count) -> None:
         """Raises LimitReached."""
         if depth > self.bounds.depth:
             raise LimitReached(f"nested deeper than {self.bounds.depth}")

@@ -1,0 +1,1 @@
+"""The forwarding stage: drains outgoing/ to the next hop, recipient by recipient."""

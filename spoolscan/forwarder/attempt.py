@@ -1,0 +1,153 @@
+"""One message in the forwarder's hands: taken from outgoing/, attempted, and put where it belongs.
+
+After an attempt every recipient is of one of three kinds, and the message goes by them:
+
+====================  ==========================================================================
+delivered             marked SENT as soon as the next hop has said so
+refused, or expired   a report to the sender is on the disk first, then it is marked FAIL
+deferred              stays RCPT; the message's next time is set
+====================  ==========================================================================
+
+With no RCPT left the file is removed.  A refused message with the null reverse-path (a report or
+notice itself) has nobody to tell: it goes to hold/ with its reason, recipients as they are, so that
+moving it back tries it again.  A crash between report and mark costs a second report, never one.
+
+The functions here block, and are called in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spoolscan import __version__, log
+from spoolscan.envelope import FAIL, TODO
+from spoolscan.forwarder import dsn
+from spoolscan.forwarder.delivery import Fate, Mail, Outcome
+from spoolscan.notices import Templates
+from spoolscan.spool import Message, Spool
+
+CHUNK: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An open message and what an attempt has to know of it; close ``message`` when done."""
+
+    message: Message
+    due: float  # when this attempt was to be made; seconds since the epoch
+    pending: tuple[tuple[int, str], ...]  # (index, forward-path) of those still RCPT
+
+    @property
+    def arrived(self) -> float:
+        return self.message.envelope.arrived.timestamp()
+
+
+def take(spool: Spool, queue_id: str, due: float) -> Work:
+    """Open a message of outgoing/, and read no more than its envelope.  Raises as `Spool.open`."""
+    message = spool.open("outgoing", queue_id)
+    pending = tuple(
+        (index, recipient.address)
+        for index, recipient in enumerate(message.envelope.recipients)
+        if recipient.state == TODO
+    )
+    return Work(message, due, pending)
+
+
+def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
+    """What a route gets: the message for these recipients, with ``top`` above its own header.
+
+    Raises TemporaryFailure, Corrupt.
+    """
+    message = work.message
+    start = message.read(0, CHUNK)
+    rest = range(len(start), message.size, CHUNK)
+    eight_bit = not start.isascii() or any(
+        not message.read(offset, CHUNK).isascii() for offset in rest
+    )
+
+    async def content() -> AsyncIterator[bytes]:
+        yield top + start
+        for offset in rest:
+            yield await asyncio.to_thread(message.read, offset, CHUNK)
+
+    wanted = frozenset(indices)
+    return Mail(
+        queue_id=message.id,
+        sender=message.envelope.sender,
+        recipients=tuple(item for item in work.pending if item[0] in wanted),
+        size=len(top) + message.size,
+        eight_bit=eight_bit,
+        content=content,
+    )
+
+
+def scanned_line(work: Work, hostname: str) -> bytes:
+    """The mark of clean mail, for above its header; nothing for any other."""
+    if not work.message.envelope.scan.clean:
+        return b""
+    return f"X-Virus-Scanned: spoolscan {__version__} at {hostname}\r\n".encode("ascii", "replace")
+
+
+class Conclusion:
+    """Says and does what follows from an attempt."""
+
+    def __init__(self, spool: Spool, templates: Templates, hostname: str) -> None:
+        self._spool = spool
+        self._templates = templates
+        self._hostname = hostname
+
+    def draw(self, work: Work, outcomes: Mapping[int, Outcome], *, expired: bool) -> bool:
+        """Report, mark, and remove or hold.  ``outcomes`` has one for each of ``work.pending``.
+
+        Returns whether some recipient is still to be tried; the message stays then.  Raises
+        ConfigError, Gone, TemporaryFailure: it stays too, and nobody was marked who was not told.
+        """
+        message = work.message
+        given_up: dict[int, dsn.Failure] = {}
+        waiting = False
+        for index, address in work.pending:
+            outcome = outcomes[index]
+            if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.DEFERRED and expired):
+                given_up[index] = dsn.Failure(address, outcome)
+            waiting = waiting or (outcome.fate is Fate.DEFERRED and not expired)
+        if given_up and message.envelope.sender:
+            self._report(work, list(given_up.values()))
+            for index in given_up:
+                message.mark(index, FAIL)
+        elif given_up and not waiting:
+            message.move("hold", _why(given_up.values()))
+            log.event("forwarder", message.id, state="hold", why="null sender, nobody to tell")
+            return False
+        if not waiting:
+            message.remove()
+            log.event("forwarder", message.id, state="removed")
+        return waiting
+
+    def _report(self, work: Work, failures: list[dsn.Failure]) -> None:
+        envelope = work.message.envelope
+        report = dsn.build(
+            self._templates,
+            self._hostname,
+            envelope,
+            queue_id=work.message.id,
+            header=work.message.read(0, CHUNK),
+            failures=failures,
+        )
+        queue_id = dsn.post(self._spool, report, envelope.sender)
+        log.event("forwarder", work.message.id, report=queue_id, to=envelope.sender)
+
+
+def _why(failures: Iterable[dsn.Failure]) -> str:
+    lines = [
+        f"  <{dsn.ascii_words(failure.recipient)}>: {failure.outcome.text}\n"
+        for failure in failures
+    ]
+    return (
+        "This message could not be delivered, and having the null reverse-path (it is itself a\n"
+        "report or a notice) it has no sender who could be told:\n\n"
+        + "".join(lines)
+        + "\nMove the file back into outgoing/ to try it again; delete it to be rid of it.\n"
+    )

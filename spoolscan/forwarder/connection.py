@@ -1,0 +1,209 @@
+"""One connection to a next hop: the sans-I/O client, a socket under it, and clocks beside it.
+
+Every wait has an end (RFC 5321 section 4.5.3.2), counted for the whole wait: a server that drips
+bytes gains nothing.  What arrives is given to the client in the moment it arrives, so a reply that
+comes too early is seen as such.  The final dot is written only when all before it has left our
+buffers.  Nothing of a message is kept but the chunk being sent.
+
+Fails with NextHopDown or ConnectionLost; the connection is closed then and of no more use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Set
+from dataclasses import dataclass
+from typing import Self, cast
+
+from spoolscan.forwarder.delivery import ConnectionLost, Mail, NextHopDown, Settle
+from spoolscan.forwarder.protocol import Client, Phase
+
+Tell = Callable[[], Awaitable[None]]
+
+_GOODBYE = 2.0  # seconds to wait for the answer to QUIT; nothing hangs on it
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; the defaults are those of RFC 5321 section 4.5.3.2 but for the first."""
+
+    connect: float = 30.0
+    greeting: float = 300.0  # the greeting, and the answer to EHLO
+    command: float = 300.0  # the answers to MAIL, RCPT and DATA, all together
+    block: float = 180.0  # one chunk of the message to be taken
+    answer: float = 600.0  # the answer to the final dot
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a next hop listens: host and port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.path or f"{host}:{self.port}"
+
+
+class Connection(asyncio.Protocol):
+    """Made by `open`; then `send` any number of messages, one after another; then `quit`."""
+
+    def __init__(self, client: Client, timeouts: Timeouts) -> None:
+        self.sent = 0  # messages begun
+        self.heard = False  # the server has answered anything to the message begun last
+        self._client = client
+        self._timeouts = timeouts
+        self._transport: asyncio.Transport | None = None
+        self._failure: ConnectionLost | NextHopDown | None = None
+        self._news = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @classmethod
+    async def open(cls, address: Address, client: Client, timeouts: Timeouts) -> Self:
+        """Connect and say hello.  Raises NextHopDown."""
+        # Issue 6 looks MX and A up here, and tries several addresses in order.
+        loop = asyncio.get_running_loop()
+        connection = cls(client, timeouts)
+        try:
+            async with asyncio.timeout(timeouts.connect):
+                if address.path:
+                    await loop.create_unix_connection(lambda: connection, address.path)
+                else:
+                    await loop.create_connection(lambda: connection, address.host, address.port)
+        except TimeoutError:
+            why = f"{address}: no connection within {timeouts.connect:g} s"
+            raise NextHopDown(why) from None
+        except OSError as error:
+            raise NextHopDown(f"{address}: {error.strerror or error}", error.errno or 0) from error
+        try:
+            await connection._until({Phase.READY}, timeouts.greeting)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        if self._failure is not None:
+            return
+        try:
+            self._client.receive(data)
+            self.heard = True
+            self._flush()
+        except (ConnectionLost, NextHopDown) as error:
+            self._fail(error)
+        self._news.set()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._client.phase is not Phase.CLOSED:
+            self._fail(self._client.lost(f"the connection was lost ({exc or 'closed by peer'})"))
+        self._writable.set()
+        self._news.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # The route's side
+
+    @property
+    def is_ready(self) -> bool:
+        """Another message may be sent."""
+        return self._failure is None and self._client.phase is Phase.READY
+
+    async def send(self, mail: Mail, settle: Settle) -> None:
+        """Send one message; ``settle`` hears of each recipient as soon as the server has spoken.
+
+        Raises ConnectionLost; TemporaryFailure and Corrupt as ``mail.content`` and ``settle`` do.
+        """
+        self.sent += 1
+        self.heard = False
+        client, clocks = self._client, self._timeouts
+
+        async def tell() -> None:
+            for place, outcome in client.outcomes():
+                await settle(mail.recipients[place][0], outcome)
+
+        try:
+            addresses = [address for _, address in mail.recipients]
+            client.begin(mail.sender, addresses, size=mail.size, eight_bit=mail.eight_bit)
+            self._flush()
+            await self._until({Phase.READY, Phase.BODY}, clocks.command, tell)
+            if client.phase is Phase.BODY:
+                async for chunk in mail.content():
+                    client.body(chunk)
+                    await self._drain()
+                client.end()
+                self._flush()
+                await self._until({Phase.READY}, clocks.answer, tell)
+        except BaseException:
+            self.abort()
+            raise
+
+    async def quit(self) -> None:
+        """Say QUIT and close.  Never raises: nothing hangs on how it goes."""
+        try:
+            if self.is_ready:
+                self._client.quit()
+                self._flush()
+                await self._until({Phase.CLOSED}, _GOODBYE)
+        except ConnectionLost:
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once; what was begun and not answered is not delivered, as far as we know."""
+        self._failure = self._failure or self._client.lost("closed by us")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _fail(self, error: ConnectionLost | NextHopDown) -> None:
+        self._failure = self._failure or error
+        self.abort()
+
+    def _flush(self) -> None:
+        data = self._client.to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    async def _drain(self) -> None:
+        """Write what there is, and return when the kernel has all of it."""
+        self._flush()
+        try:
+            async with asyncio.timeout(self._timeouts.block):
+                await self._writable.wait()
+        except TimeoutError:
+            self._fail(self._client.lost(f"took nothing for {self._timeouts.block:g} s"))
+        if self._failure is not None:
+            raise self._failure
+
+    async def _until(self, phases: Set[Phase], seconds: float, tell: Tell | None = None) -> None:
+        """Wait for one of ``phases``.  What was answered counts, even where the rest is lost."""
+        until = asyncio.get_running_loop().time() + seconds
+        while True:
+            self._news.clear()
+            if tell is not None:
+                await tell()
+            if self._failure is not None:
+                raise self._failure
+            if self._client.phase in phases:
+                return
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+            except TimeoutError:
+                self._fail(self._client.lost(f"no answer within {seconds:g} s"))

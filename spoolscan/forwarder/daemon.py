@@ -1,0 +1,392 @@
+"""The forwarder: drains outgoing/ to the next hops.
+
+It is woken by what comes into outgoing/, and lists the directory at least every 30 seconds: the
+listing is the truth.  A message is opened, and attempted at once if its next hop takes another;
+else it waits in memory, untouched on the disk.  A next hop gets so many deliveries at once and no
+more, and one that is down is left alone and asked again with a single message: it costs the
+others nothing.
+
+Guarantees: a recipient is marked SENT, on the disk, before anything else is done; whatever goes
+wrong on the way, known or not, leaves the recipient to be tried again.  A crash, or a connection
+lost between the final dot and its answer, costs at most a duplicate.  Memory does not grow with
+the size of messages.
+
+`Forwarder.run` goes on until told to stop, `run_once` does what is due and ends.  The stage's lock
+is the caller's to take (`Spool.lock`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from spoolscan import log
+from spoolscan.envelope import SENT
+from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.forwarder import attempt, routes
+from spoolscan.forwarder.attempt import Work
+from spoolscan.forwarder.connection import Timeouts
+from spoolscan.forwarder.delivery import ConnectionLost, Fate, NextHopDown, Outcome, Route
+from spoolscan.forwarder.schedule import Retries, Throttle
+from spoolscan.forwarder.smtp import ConnectionSettings
+from spoolscan.notices import Templates
+from spoolscan.spool import Entry, Gone, Incomplete, Spool
+from spoolscan.watch import RESCAN, Watch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LISTING_COST = 5  # a listing that takes a second is followed by five without one
+
+
+@dataclass(frozen=True, slots=True)
+class ForwarderSettings:
+    """What the administrator chooses; times in seconds."""
+
+    next_hop: str  # a URL as in routes.py
+    hostname: str  # what we call ourselves in EHLO, reports and the mark
+    mark: bool = True  # put X-Virus-Scanned: on clean mail
+    concurrency: int = 10  # deliveries at once to one next hop
+    pause: float = 5.0  # how long a next hop that is down is left alone; doubles
+    longest_pause: float = 300.0
+    retries: Retries = field(default_factory=Retries)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    idle: float = 5.0  # how long a connection is kept for the next message
+    messages: int = 100  # messages over one connection
+    recipients: int = 100  # recipients of one transaction
+    grace: float = 30.0  # how long deliveries in hand may take when told to stop
+
+
+@dataclass(slots=True, eq=False)
+class Hop:
+    """A next hop, how it is doing, and the messages that wait for it."""
+
+    route: Route
+    throttle: Throttle
+    waiting: deque[tuple[Entry, float]] = field(default_factory=deque)  # with the time of arrival
+    why: str = "the next hop gave no answer"
+
+    def is_down(self, now: float) -> bool:
+        return now < self.throttle.resumes
+
+    def ended(self, error: Exception | None) -> None:
+        """Learn from an attempt."""
+        if error is None:
+            self.throttle.worked()
+        elif isinstance(error, NextHopDown):
+            self.throttle.down(time.monotonic())
+            self.why = str(error)
+        elif isinstance(error, ConnectionLost):
+            self.throttle.broke(time.monotonic())
+            self.why = str(error)
+
+    def old(self, arrived_before: float) -> list[Entry]:
+        """Take out those who wait too long, to be looked at whether it is down or not."""
+        if not any(arrived <= arrived_before for _, arrived in self.waiting):
+            return []
+        old = [entry for entry, arrived in self.waiting if arrived <= arrived_before]
+        self.waiting = deque(item for item in self.waiting if item[1] > arrived_before)
+        return old
+
+
+class Forwarder:
+    """The stage.  One object, one event loop."""
+
+    def __init__(self, settings: ForwarderSettings, spool: Spool, templates: Templates) -> None:
+        """Raises ConfigError where the next hop cannot be understood."""
+        self._settings = settings
+        self._spool = spool
+        self._conclusion = attempt.Conclusion(spool, templates, settings.hostname)
+        connections = ConnectionSettings(
+            settings.hostname,
+            settings.timeouts,
+            settings.idle,
+            settings.messages,
+            settings.recipients,
+        )
+        route = routes.make(settings.next_hop, connections)
+        throttle = Throttle(settings.concurrency, settings.pause, settings.longest_pause)
+        self._hops = {route.name: Hop(route, throttle)}
+        self._fresh: deque[Entry] = deque()  # listed, not opened yet
+        self._known: set[str] = set()  # fresh, waiting or in hand: not to be listed again
+        self._done: set[str] = set()  # left our hands since the listing in progress began
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
+        self._soonest = RESCAN  # seconds from the last listing until something else is due
+        self._stopping = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Forward until ``stop`` is set; then end what is in hand, within the grace."""
+        with Watch(self._spool.path("outgoing"), "forwarder") as watch:
+            helpers = [
+                asyncio.create_task(self._keep_listing(watch)),
+                asyncio.create_task(self._stop_with(stop)),
+            ]
+            try:
+                while not self._stopping:
+                    self._news.clear()
+                    await self._dispatch()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), self._patience())
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+                await self._close()
+
+    async def run_once(self) -> None:
+        """Attempt what is due, once each, the reports that come of it included.
+
+        Raises TemporaryFailure where outgoing/ cannot be listed.
+        """
+        tried: set[str] = set()
+        try:
+            while await self._list(tried):
+                tried.update(entry.queue_id for entry in self._fresh)
+                await self._dispatch()
+                while self._tasks:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    await self._dispatch()
+        finally:
+            await self._close()
+
+    # What there is to do
+
+    async def _stop_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._stopping = True
+        self._news.set()
+
+    async def _keep_listing(self, watch: Watch) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await self._list()
+            except TemporaryFailure as error:
+                log.event("forwarder", "-", logging.ERROR, problem=error)
+            took = time.monotonic() - began
+            self._news.set()
+            await watch.wait(self._soonest)
+            await asyncio.sleep(_LISTING_COST * took)
+
+    async def _list(self, skip: Set[str] = frozenset()) -> int:
+        """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
+        self._soonest = RESCAN
+        self._done.clear()
+        entries = await asyncio.to_thread(self._spool.entries, "outgoing")
+        skip = skip | self._known | self._done
+        now = time.time()
+        for hop in self._hops.values():
+            self._fresh.extend(hop.old(now - self._settings.retries.expiry))
+        before = len(self._fresh)
+        for entry in entries:
+            if entry.queue_id in skip:
+                continue
+            if entry.is_due(now):
+                self._fresh.append(entry)
+                self._known.add(entry.queue_id)
+            else:
+                self._soonest = min(self._soonest, entry.due - now)
+        return len(self._fresh) - before
+
+    def _patience(self) -> float | None:
+        """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
+        now = time.monotonic()
+        pauses = (
+            max(hop.throttle.resumes - now, 0.0)
+            for hop in self._hops.values()
+            if hop.waiting and hop.throttle.busy < hop.throttle.limit
+        )
+        return min(pauses, default=None)
+
+    async def _dispatch(self) -> None:
+        """Begin with all that can be begun."""
+        while not self._stopping and (entry := self._next()) is not None:
+            await self._begin(entry)
+
+    def _next(self) -> Entry | None:
+        now = time.monotonic()
+        for hop in self._hops.values():
+            if hop.waiting and hop.throttle.admits(now):
+                return hop.waiting.popleft()[0]
+        return self._fresh.popleft() if self._fresh else None
+
+    async def _begin(self, entry: Entry) -> None:
+        """Open a message and start on it, or let it wait for its next hop."""
+        try:
+            work = await asyncio.to_thread(attempt.take, self._spool, entry.queue_id, entry.due)
+        except Exception as error:
+            await self._set_aside(entry.queue_id, error)
+            self._forget(entry.queue_id)
+            return
+        groups = self._groups(work)
+        now = time.monotonic()
+        ready = [hop for hop in groups if hop.throttle.admits(now)]
+        old = time.time() - work.arrived >= self._settings.retries.expiry
+        if groups and not ready and not (old and all(hop.is_down(now) for hop in groups)):
+            work.message.close()
+            next(iter(groups)).waiting.append((entry, work.arrived))
+            return
+        for hop in ready:
+            hop.throttle.busy += 1
+        task = asyncio.create_task(self._forward(entry, work, groups, ready))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _forget(self, queue_id: str) -> None:
+        self._known.discard(queue_id)
+        self._done.add(queue_id)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._news.set()
+
+    def _groups(self, work: Work) -> dict[Hop, list[int]]:
+        """Which next hop takes which recipients.  Issue 6 asks the table of domains here."""
+        (hop,) = self._hops.values()
+        return {hop: [index for index, _ in work.pending]} if work.pending else {}
+
+    # One message
+
+    async def _forward(
+        self, entry: Entry, work: Work, groups: Mapping[Hop, list[int]], ready: Sequence[Hop]
+    ) -> None:
+        outcomes: dict[int, Outcome] = {}
+        parked = False
+        try:
+            attempts = (self._attempt(hop, work, groups[hop], outcomes) for hop in ready)
+            errors = dict(zip(ready, await asyncio.gather(*attempts), strict=True))
+            for error in errors.values():
+                if isinstance(error, Corrupt):
+                    raise error
+            for hop, indices in groups.items():
+                blank = _unsettled(hop, errors.get(hop))
+                outcomes.update((index, blank) for index in indices if index not in outcomes)
+            parked = await self._conclude(entry, work, outcomes, groups)
+        except Exception as error:
+            await self._set_aside(work.message.id, error)
+        finally:
+            work.message.close()
+            if not parked:
+                self._forget(work.message.id)
+
+    async def _attempt(
+        self, hop: Hop, work: Work, indices: Sequence[int], outcomes: dict[int, Outcome]
+    ) -> Exception | None:
+        """One next hop's share; returns what ended it early.  Outcomes are entered when known."""
+        message = work.message
+
+        async def settle(index: int, outcome: Outcome) -> None:
+            if outcome.fate is Fate.DELIVERED:
+                await _to_the_end(message.mark, index, SENT)
+            outcomes[index] = outcome
+            address = message.envelope.recipients[index].address
+            log.event(
+                "forwarder",
+                message.id,
+                to=address,
+                fate=outcome.fate.value,
+                status=outcome.status,
+                said=outcome.text,
+                hop=hop.route.name,
+            )
+
+        try:
+            top = (
+                attempt.scanned_line(work, self._settings.hostname) if self._settings.mark else b""
+            )
+            mail = await asyncio.to_thread(attempt.mail, work, indices, top)
+            await hop.route.deliver(mail, settle)
+        except Exception as error:
+            hop.ended(error)
+            log.event(
+                "forwarder", message.id, logging.WARNING, hop=hop.route.name, problem=_words(error)
+            )
+            return error
+        else:
+            hop.ended(None)
+            return None
+        finally:
+            hop.throttle.busy -= 1
+
+    async def _conclude(
+        self,
+        entry: Entry,
+        work: Work,
+        outcomes: Mapping[int, Outcome],
+        groups: Mapping[Hop, list[int]],
+    ) -> bool:
+        """Put the message where it belongs now; True when it waits in memory for a next hop."""
+        retries = self._settings.retries
+        now = time.time()
+        expired = retries.expired(work.arrived, work.due, now)
+        waits = await _to_the_end(self._conclusion.draw, work, outcomes, expired=expired)
+        if not waits:
+            return False
+        deferred = {index for index, outcome in outcomes.items() if outcome.fate is Fate.DEFERRED}
+        down = [hop for hop in groups if hop.is_down(time.monotonic())]
+        reachable = deferred.difference(*(groups[hop] for hop in down))
+        if not down or reachable or now - work.arrived >= retries.expiry:
+            await asyncio.to_thread(work.message.defer, retries.next(work.arrived, now))
+            return False
+        down[0].waiting.appendleft((entry, work.arrived))
+        return True
+
+    async def _set_aside(self, queue_id: str, error: Exception) -> None:
+        """What cannot be read goes to hold/, all else is tried again later.  Never raises."""
+        if isinstance(error, Gone | Incomplete):
+            return
+        log.event("forwarder", queue_id, logging.ERROR, problem=_words(error))
+        try:
+            if isinstance(error, Corrupt):
+                why = f"This file cannot be forwarded: {error}\n"
+                await asyncio.to_thread(self._spool.hold, "outgoing", queue_id, why)
+            else:
+                path = self._spool.path("outgoing", queue_id)
+                when = time.time() + self._settings.retries.shortest
+                await asyncio.to_thread(self._spool.defer, path, when)
+        except SpoolscanError as trouble:
+            log.event("forwarder", queue_id, logging.ERROR, problem=trouble)
+
+    async def _close(self) -> None:
+        self._stopping = True
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._settings.grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for hop in self._hops.values():
+            await hop.route.close()
+
+
+def _unsettled(hop: Hop, error: Exception | None) -> Outcome:
+    """For recipients of whom the route said nothing."""
+    if isinstance(error, ConnectionLost):
+        return Outcome(Fate.DEFERRED, "4.4.2", str(error))
+    if error is None or isinstance(error, NextHopDown):
+        return Outcome(Fate.DEFERRED, "4.4.1", hop.why)
+    return Outcome(Fate.DEFERRED, "4.3.0", f"trouble of our own: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    """Ours are sentences; of any other one has to know its kind."""
+    return str(error) if isinstance(error, SpoolscanError) else repr(error)
+
+
+async def _to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread; when cancelled it returns only when the thread has.
+
+    The caller closes the file the thread may still be writing to.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,106 @@
+"""The routes over SMTP and LMTP: connections kept for the next message, and found again.
+
+A connection is used again until it has carried ``messages`` of them or was idle for ``idle``
+seconds.  One that the server closed meanwhile is replaced without fuss, as long as the server said
+nothing to the message.  How many are open at once is the daemon's to bound: one for each delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from spoolscan.forwarder.connection import Address, Connection, Timeouts
+from spoolscan.forwarder.delivery import ConnectionLost, Mail, Outcome, Settle
+from spoolscan.forwarder.protocol import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How connections are used.  ``hostname`` is what EHLO says."""
+
+    hostname: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    idle: float = 5.0  # seconds a connection is kept for the next message
+    messages: int = 100  # messages over one connection
+    recipients: int = 100  # recipients of one transaction: what RFC 5321 4.5.3.1.8 grants us
+
+
+class SmtpRoute:
+    """SMTP to one next hop; LMTP where ``lmtp`` says so."""
+
+    def __init__(
+        self, name: str, address: Address, settings: ConnectionSettings, *, lmtp: bool = False
+    ) -> None:
+        self.name = name
+        self._address = address
+        self._settings = settings
+        self._lmtp = lmtp
+        self._idle: dict[Connection, asyncio.TimerHandle] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def deliver(self, mail: Mail, settle: Settle) -> None:
+        """See `Route.deliver`."""
+        step = self._settings.recipients
+        for first in range(0, len(mail.recipients), step):
+            batch = replace(mail, recipients=mail.recipients[first : first + step])
+            await self._send(batch, settle)
+
+    async def close(self) -> None:
+        """Say goodbye on all idle connections."""
+        for connection in list(self._idle):
+            self._leave(connection)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    async def _send(self, mail: Mail, settle: Settle) -> None:
+        todo = len(mail.recipients)
+
+        async def count(index: int, outcome: Outcome) -> None:
+            nonlocal todo
+            await settle(index, outcome)
+            todo -= 1
+
+        while True:
+            kept = self._take()
+            connection = kept or await self._connect()
+            try:
+                await connection.send(mail, count)
+            except ConnectionLost:
+                if kept is not None and not kept.heard:
+                    continue  # closed while it was idle; each turn uses one of them up
+                if todo:
+                    raise
+            finally:
+                self._keep(connection)
+            return
+
+    async def _connect(self) -> Connection:
+        client = Client(self._settings.hostname, str(self._address), lmtp=self._lmtp)
+        return await Connection.open(self._address, client, self._settings.timeouts)
+
+    def _take(self) -> Connection | None:
+        """The connection used last that still stands."""
+        while self._idle:
+            connection, timer = self._idle.popitem()
+            timer.cancel()
+            if connection.is_ready:
+                return connection
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        if not connection.is_ready:
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._settings.idle, self._leave, connection)
+        self._idle[connection] = timer
+        if connection.sent >= self._settings.messages:
+            self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        timer = self._idle.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+        task = asyncio.get_running_loop().create_task(connection.quit())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)

@@ -1,0 +1,268 @@
+"""One connection: carries bytes between a socket and a `Session`, and answers its questions.
+
+At most one segment is read ahead of the disk: while the spool writes, nothing is read, and the
+peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from spoolscan import log
+from spoolscan.envelope import Envelope, Recipient
+from spoolscan.receiver.address import Path
+from spoolscan.receiver.events import (
+    Chunk,
+    Closed,
+    DataEnds,
+    DataStarts,
+    Event,
+    Mail,
+    NeedData,
+    Rcpt,
+    Refused,
+    State,
+    Terms,
+)
+from spoolscan.receiver.intake import Intake
+from spoolscan.receiver.policy import IPAddress, Policy
+from spoolscan.receiver.reply import GO_AHEAD, RECIPIENT_OK, SENDER_OK, Reply
+from spoolscan.receiver.reverse import ReverseNames
+from spoolscan.receiver.session import Session
+from spoolscan.spool import Draft
+
+SEGMENT: Final = 65_536  # bytes read, and gathered before they are written, at a time
+_LINGER_SECONDS: Final = 2.0
+_LINGER_BYTES: Final = 1_048_576
+
+STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all connections share.  Times in seconds."""
+
+    policy: Policy
+    intake: Intake
+    names: ReverseNames | None
+    command_seconds: float
+    data_seconds: float
+
+
+class Connection:
+    """One peer.  ``peer`` is None where the socket has no IP address."""
+
+    def __init__(self, house: House, terms: Terms, peer: IPAddress | None) -> None:
+        self._house = house
+        self._peer = peer
+        self._session = Session(terms)
+        self._draft: Draft | None = None
+        self._pending = bytearray()  # of the message, not yet written
+        self._name: asyncio.Task[str] | None = None
+        self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
+        self._transport: asyncio.WriteTransport | None = None
+        self._stopping = False
+
+    # -- what the server calls ---------------------------------------------------------------------
+
+    async def serve(self, sock: socket.socket, early: bytes) -> None:
+        """Talk to the peer until one of us has enough.  Never raises, but when cancelled.
+
+        ``early`` is what it sent before our banner.
+        """
+        try:
+            reader, writer = await _streams(sock)
+        except OSError:
+            sock.close()
+            return
+        self._transport = writer.transport
+        if self._house.names is not None and self._peer is not None:
+            self._name = asyncio.create_task(self._house.names.name_of(self._peer))
+        try:
+            self._session.receive_data(early)
+            self._session.greet()
+            await self._converse(reader, writer)
+            if not self._stopping:
+                await _linger(reader, writer)
+        except (OSError, EOFError) as error:  # the peer is gone; so is a message not yet complete
+            level = logging.DEBUG if self._draft is None else logging.INFO
+            log.event("receiver", self._id, level, event="lost", peer=self._peer, reason=error)
+        except Exception as error:
+            # What is not understood is temporary: the peer will come again.
+            log.event("receiver", self._id, logging.ERROR, event="failed", reason=repr(error))
+        finally:
+            if self._name is not None:
+                self._name.cancel()
+            await self._discard()
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    def stop(self) -> None:
+        """End after the message under way; at once where there is none."""
+        self._stopping = True
+        clock = self._clock
+        if clock is not None and not clock.expired() and self._session.state is not State.DATA:
+            clock.reschedule(0)
+
+    def abort(self) -> None:
+        """End now, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- the conversation --------------------------------------------------------------------------
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = self._session
+        while True:
+            event = session.next_event()
+            match event:
+                case NeedData():
+                    if self._stopping and session.state is not State.DATA:
+                        session.close(STOPPING)
+                        continue
+                    await self._send(writer)
+                    await self._receive(reader)
+                case Closed():
+                    await self._send(writer)
+                    return
+                case _:
+                    await self._handle(event)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Mail():
+                self._session.answer(await self._house.intake.objection() or SENDER_OK)
+            case Rcpt(recipient):
+                self._session.answer(self._judge(recipient))
+            case DataStarts():
+                self._session.answer(await self._begin(event))
+            case Chunk(data):
+                await self._write(data)
+            case DataEnds():
+                self._session.answer(await self._commit())
+            case Refused(reply):
+                log.event("receiver", self._id, event="refused", peer=self._peer, reply=reply.text)
+                await self._discard()
+
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        in_data = self._session.state is State.DATA
+        if self._stopping and not in_data:  # told while the last replies went out
+            return
+        seconds = self._house.data_seconds if in_data else self._house.command_seconds
+        try:
+            async with asyncio.timeout(seconds) as self._clock:
+                segment = await reader.read(SEGMENT)
+        except TimeoutError:
+            self._session.close(STOPPING if self._stopping else TIMED_OUT)
+            return
+        finally:
+            self._clock = None
+        if not segment:
+            raise EOFError("the peer hung up")
+        self._session.receive_data(segment)
+
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
+        """Raises TimeoutError where the peer does not read what it is told."""
+        if output := self._session.take_output():
+            writer.write(output)
+            async with asyncio.timeout(self._house.data_seconds):
+                await writer.drain()
+
+    # -- the message -------------------------------------------------------------------------------
+
+    @property
+    def _id(self) -> str:
+        return self._draft.id if self._draft is not None else "-"
+
+    def _judge(self, recipient: Path) -> Reply:
+        refusal = self._house.policy.recipient(self._peer, recipient)
+        if refusal is None:
+            return RECIPIENT_OK
+        log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
+        return refusal
+
+    async def _begin(self, event: DataStarts) -> Reply:
+        envelope = Envelope(
+            sender=event.mail.sender.text,
+            recipients=tuple(Recipient(path.text) for path in event.recipients),
+            peer_address=str(self._peer or ""),
+            peer_name=await self._name if self._name is not None else "",
+            helo=self._session.helo,
+            protocol="ESMTP" if self._session.esmtp else "SMTP",
+        )
+        try:
+            self._draft = await self._house.intake.begin(envelope)
+        except Exception as error:
+            return self._house.intake.reply_to(error, "-")
+        log.event(
+            "receiver",
+            self._draft.id,
+            event="begun",
+            peer=self._peer,
+            name=envelope.peer_name,
+            helo=envelope.helo,
+            sender=envelope.sender,
+            recipients=len(envelope.recipients),
+        )
+        return GO_AHEAD
+
+    async def _write(self, data: bytes) -> None:
+        self._pending += data
+        if self._draft is None or len(self._pending) < SEGMENT:
+            return
+        piece = bytes(self._pending)
+        self._pending.clear()
+        try:
+            await self._house.intake.write(self._draft, piece)
+        except Exception as error:
+            self._session.refuse_message(self._house.intake.reply_to(error, self._id))
+            await self._discard()
+
+    async def _commit(self) -> Reply:
+        draft = self._draft
+        if draft is None:
+            raise RuntimeError("a message ended that was never begun")
+        try:
+            await self._house.intake.commit(draft, bytes(self._pending))
+        except Exception as error:
+            await self._discard()
+            return self._house.intake.reply_to(error, draft.id)
+        self._draft = None
+        self._pending.clear()
+        log.event("receiver", draft.id, event="queued", size=draft.size)
+        return Reply(250, "2.0.0", f"queued as {draft.id}")
+
+    async def _discard(self) -> None:
+        draft, self._draft = self._draft, None
+        self._pending.clear()
+        if draft is not None:
+            await self._house.intake.discard(draft)
+
+
+async def _streams(sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=SEGMENT)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
+    transport.set_write_buffer_limits(0)  # drained means: the kernel has it all
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the peer read our last words.
+
+    A socket closed with bytes unread is reset, and what was said last is lost with it.
+    """
+    with suppress(OSError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            writer.write_eof()
+            left = _LINGER_BYTES
+            while left > 0 and (dropped := await reader.read(SEGMENT)):
+                left -= len(dropped)

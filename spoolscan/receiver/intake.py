@@ -1,0 +1,140 @@
+"""Between connections and the spool: everything that may block, in threads, and what its failures
+mean for the peer.
+
+=====================  ==================================================================
+ENOSPC, EDQUOT         452 4.3.1, message by message: room may come back
+EMFILE, ENFILE         421 4.3.2
+EIO, EROFS             451 4.3.0, and no new mail until a probe of the spool passes
+anything else          451 4.3.0: what is not understood is temporary
+=====================  ==================================================================
+
+A draft that is not committed is discarded, also when its task is cancelled: a call under way in a
+thread is waited for first, so that no two threads ever have the same draft.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+from spoolscan import log
+from spoolscan.envelope import Envelope
+from spoolscan.errors import TemporaryFailure
+from spoolscan.receiver import trace
+from spoolscan.receiver.reply import Reply
+from spoolscan.spool import Draft, Spool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NO_SPACE: Final = Reply(452, "4.3.1", "no room for it now, try again later")
+NO_DESCRIPTORS: Final = Reply(421, "4.3.2", "too busy, try again later")
+SPOOL_BROKEN: Final = Reply(451, "4.3.0", "cannot store mail now, try again later")
+
+_REPLIES: Final = {
+    errno.ENOSPC: NO_SPACE,
+    errno.EDQUOT: NO_SPACE,
+    errno.EMFILE: NO_DESCRIPTORS,
+    errno.ENFILE: NO_DESCRIPTORS,
+}
+_BROKEN: Final = (errno.EIO, errno.EROFS)
+
+
+class Intake:
+    """One a receiver.  ``threads`` messages are written at the same time; the rest wait."""
+
+    def __init__(self, spool: Spool, host: str, threads: int, probe_seconds: float) -> None:
+        self._spool = spool
+        self._host = host
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="spool")
+        self._probe_seconds = probe_seconds
+        self._probing = asyncio.Lock()
+        self._next_probe: float | None = None  # None while the spool is fit; time of the loop
+
+    async def objection(self) -> Reply | None:
+        """Why no new message can be taken now; None while the spool is fit."""
+        if self._next_probe is None:
+            return None
+        async with self._probing:
+            now = asyncio.get_running_loop().time()
+            if self._next_probe is None:
+                return None
+            if now < self._next_probe:
+                return SPOOL_BROKEN
+            self._next_probe = now + self._probe_seconds
+            try:
+                await self._in_thread(self._spool.probe)
+            except Exception as error:
+                return self.reply_to(error, "-")
+            self._next_probe = None
+            log.event(
+                "receiver", "-", logging.WARNING, event="resumed", reason="the spool is fit again"
+            )
+            return None
+
+    async def begin(self, envelope: Envelope) -> Draft:
+        """A draft with our Received field in it.  Raises TemporaryFailure, or anything."""
+        begun: list[Draft] = []
+        try:
+            await self._in_thread(self._begin, envelope, begun)
+        except asyncio.CancelledError:
+            for draft in begun:
+                await self.discard(draft)
+            raise
+        return begun[0]
+
+    def _begin(self, envelope: Envelope, begun: list[Draft]) -> None:
+        draft = self._spool.draft(envelope)
+        try:
+            draft.write(trace.received(envelope, draft.id, self._host))
+        except BaseException:
+            draft.discard()
+            raise
+        begun.append(draft)
+
+    async def write(self, draft: Draft, data: bytes) -> None:
+        """Append.  Raises TemporaryFailure, or anything; the draft is still to be discarded."""
+        await self._in_thread(draft.write, data)
+
+    async def commit(self, draft: Draft, data: bytes) -> None:
+        """Append the last piece and commit: when this returns, the message is on the disk.
+
+        Raises TemporaryFailure, or anything; the draft is still to be discarded.
+        """
+        await self._in_thread(_finish, draft, data)
+
+    async def discard(self, draft: Draft) -> None:
+        """Forget it, and its file.  Never raises."""
+        await self._in_thread(draft.discard)
+
+    def reply_to(self, error: Exception, queue_id: str) -> Reply:
+        """What a failed call means for the peer.  Logs it, and remembers a broken spool."""
+        number = error.errno if isinstance(error, TemporaryFailure) else 0
+        log.event("receiver", queue_id, logging.ERROR, event="failed", reason=f"{error!r}")
+        if number in _BROKEN:
+            loop = asyncio.get_running_loop()
+            self._next_probe = loop.time() + self._probe_seconds
+        return _REPLIES.get(number, SPOOL_BROKEN)
+
+    def close(self) -> None:
+        """Wait for the threads, and end them."""
+        self._threads.shutdown()
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, lambda: call(*args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+
+def _finish(draft: Draft, data: bytes) -> None:
+    if data:
+        draft.write(data)
+    draft.commit()

@@ -1,0 +1,44 @@
+"""The receiver as a stage of `spoolscan.stage`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from spoolscan import log
+from spoolscan.config import Config
+from spoolscan.errors import SpoolscanError
+from spoolscan.ready import notify
+from spoolscan.receiver.server import Receiver
+from spoolscan.spool import Spool
+
+_GRACE: Final = 30.0  # seconds a message under way has to end
+
+
+class Receiving:
+    """One receiver for all lives: at a reload it listens on, and nobody is sent away."""
+
+    def __init__(self) -> None:
+        self._receiver: Receiver | None = None
+
+    async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
+        """Receive until ``end``.  Raises ConfigError, TemporaryFailure where it cannot begin."""
+        if self._receiver is None:
+            self._receiver = Receiver(settings.site, settings.receiver, spool)
+            await self._receiver.start()
+            notify("READY=1")
+        else:
+            self._reload(self._receiver, settings)
+        await end.wait()
+
+    def _reload(self, receiver: Receiver, settings: Config) -> None:
+        try:
+            receiver.reload(settings.site, settings.receiver)
+        except SpoolscanError as error:
+            log.event("receiver", "-", logging.ERROR, event="not-reloaded", reason=error)
+
+    async def close(self) -> None:
+        """Let messages under way end."""
+        if self._receiver is not None:
+            await self._receiver.stop(_GRACE)

@@ -1,0 +1,100 @@
+"""Every reading of a base64 body (RFC 2045 section 6.8) that some mail client makes.
+
+Well-formed base64 has one reading and costs one call of binascii.  Decoders differ on everything
+else: what is not of the alphabet (junk to skip, the end of the line, or a line to leave out), the
+URL-safe letters of RFC 4648 section 5, what padding means (the end, a new beginning, or nothing),
+and whether letters left over at the end of a line count.  Each of these gives a reading of its own,
+and those with the same result are one.
+
+Guarantees: linear time; each reading is counted against the budget before it is made.  Fails only
+with LimitReached; bytes that hold no base64 read as b"".
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from spoolscan.scanner.bounds import Budget, LimitReached
+
+_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BLANKS: Final = b" \t\r\n\x0b\x0c"
+_OTHERS: Final = bytes(sorted(set(range(256)) - set(_LETTERS)))
+_JUNK: Final = bytes(sorted(set(_OTHERS) - {ord("=")}))
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+_PIECE: Final = re.compile(rb"[A-Za-z0-9+/]{2,}+")
+_MOST_PIECES: Final = 200_000  # more than 10 MB of base64 that is padded line by line has
+_FROM_JUNK_ON: Final = re.compile(rb"[^A-Za-z0-9+/=\s][^\n]*")
+_LINE_WITH_JUNK: Final = re.compile(rb"(?m)^[A-Za-z0-9+/=\s]*?[^A-Za-z0-9+/=\s][^\n]*")
+_WHOLE_QUADS: Final = re.compile(rb"(?m)^(?:[A-Za-z0-9+/=]{4})++")
+_ARMOUR_LINE: Final = re.compile(rb"(?m)^begin-base64[ \t][^\n]*\n")
+_ARMOUR_END: Final = re.compile(rb"(?m)^====")
+
+
+def is_well_formed(body: bytes) -> bool:
+    """Whether every decoder reads it alike: only letters and white space, padded at the end."""
+    letters = body.translate(None, _BLANKS)
+    padding = letters.translate(None, _LETTERS)
+    return len(letters) % 4 == 0 and padding in {b"", b"=", b"=="} and letters.endswith(padding)
+
+
+def readings(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
+    """Each distinct result with the way it was read, the likeliest first.  Raises LimitReached."""
+    if is_well_formed(body):
+        budget.take_bytes(len(body) * 3 // 4)
+        yield binascii.a2b_base64(body), "base64"
+        return
+    seen: set[bytes] = set()
+    for text, how in _variants(body):
+        data = _decode(text, budget)
+        if data not in seen:
+            seen.add(data)
+            yield data, how
+
+
+def _variants(body: bytes) -> Iterator[tuple[bytes, str]]:
+    """The letters each way of reading leaves; padding among them ends a piece."""
+    body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    letters = body.translate(None, _JUNK)
+    yield letters, "base64"
+    if b"=" in letters.rstrip(b"="):
+        yield letters.partition(b"=")[0], "base64 (stops at padding)"
+        yield letters.replace(b"=", b""), "base64 (padding ignored)"
+    if b"-" in body or b"_" in body:
+        yield body.translate(_URL_SAFE, _BLANKS), "base64 (URL-safe letters)"
+    armoured = _ARMOUR_LINE.split(body, 1)
+    if len(armoured) == 2:
+        inside = _ARMOUR_END.split(armoured[1], 1)[0]
+        yield inside.translate(None, _JUNK), "base64 (begin-base64)"
+    if body.translate(None, _LETTERS + b"=" + _BLANKS):
+        up_to_junk = _FROM_JUNK_ON.sub(b"", body).translate(None, _JUNK)
+        yield up_to_junk.partition(b"=")[0], "base64 (lines end at junk)"
+        lines = _LINE_WITH_JUNK.sub(b"", body).translate(None, _JUNK)
+        yield lines.partition(b"=")[0], "base64 (lines with junk left out)"
+    whole_quads = b"".join(_WHOLE_QUADS.findall(body))
+    yield whole_quads, "base64 (whole quads of each line)"
+    yield whole_quads.partition(b"=")[0], "base64 (whole quads, stops at padding)"
+
+
+def _decode(text: bytes, budget: Budget) -> bytes:
+    """What is left over of a piece, at padding or at the end, is padded.  Raises LimitReached."""
+    budget.take_bytes(len(text) * 3 // 4)
+    if b"=" not in text.rstrip(b"=" + _BLANKS):
+        return _piece(text.translate(None, _OTHERS))
+    pieces = _PIECE.findall(text)
+    if len(pieces) > _MOST_PIECES:
+        raise LimitReached(f"base64 in more than {_MOST_PIECES} pieces")
+    return b"".join(map(_piece, pieces))
+
+
+def _piece(letters: bytes) -> bytes:
+    """One run of letters without padding.  A single letter left over holds no byte."""
+    over = len(letters) % 4
+    if over == 1:
+        letters = letters[:-1]
+    elif over:
+        letters += b"=" * (4 - over)
+    return binascii.a2b_base64(letters)

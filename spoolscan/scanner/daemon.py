@@ -1,0 +1,230 @@
+"""The scanner stage: watch incoming/, claim, have it judged by a worker, dispose.
+
+One task a worker: it takes the next queue id that is due, and a thread of its own waits for the
+worker's answer, so as many messages are in hand as there are workers.  What fails for now goes
+back to incoming/ with a later time of change, and while an engine is down the tasks rest between
+two attempts: nothing passes unscanned, and nobody waits long for a message that cannot be read.
+
+Fails at start with ConfigError; afterwards every failure is one message's, told and retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
+
+from spoolscan import log
+from spoolscan.config import Config
+from spoolscan.envelope import ScanMark
+from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.notices import Notifier, Templates
+from spoolscan.scanner.disposition import Disposer
+from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.toolbox import Toolbox
+from spoolscan.scanner.trouble import Trouble
+from spoolscan.spool import Gone, Incomplete, Message, Spool
+from spoolscan.watch import RESCAN, Copying, Watch
+
+STAGE: Final = "scanner"
+_LONGEST_RETRY: Final = 300.0  # seconds between two attempts at one message
+
+
+class Scanner:
+    """One scanner on one spool, under the stage's lock.  Raises ConfigError when made."""
+
+    def __init__(self, spool: Spool, config: Config) -> None:
+        self._spool = spool
+        self._config = config
+        self._toolbox = Toolbox(config, _tell)
+        templates = Templates(config.template_folders())
+        notifier = Notifier(spool, templates, config.site.hostname)
+        self._disposer = Disposer(spool, config, templates)
+        self._trouble = Trouble(notifier, config, spool.path("incoming"))
+        self._copying = Copying()
+        self._workers = [
+            Worker(spool.root, config.scanner.timeout, config.bounds.decoded_bytes)
+            for _ in range(config.worker_count())
+        ]
+        self._waiting: deque[str] = deque()
+        self._in_hand: set[str] = set()
+        self._turn = asyncio.Lock()
+        self._stopping = False
+
+    async def run(
+        self, stop: asyncio.Event, *, once: bool = False, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Until ``stop`` is set, or with ``once`` until nothing is due.
+
+        Calls ``ready`` when it accepts work.  Raises ConfigError where an engine can never work,
+        TemporaryFailure where the spool cannot be read.
+        """
+        with (
+            ThreadPoolExecutor(len(self._workers)) as threads,
+            Watch(self._spool.path("incoming"), STAGE) as watch,
+        ):
+            self._recover()
+            for worker in self._workers:
+                worker.start()
+            self._ask_engines()
+            await self._prepare(threads)
+            ready()
+            ending = asyncio.create_task(self._end(stop, watch))
+            try:
+                work = (self._work(worker, threads, watch, once) for worker in self._workers)
+                await asyncio.gather(*work)
+            finally:
+                ending.cancel()
+                for worker in self._workers:
+                    worker.stop()
+                self._toolbox.close()
+
+    async def _prepare(self, threads: ThreadPoolExecutor) -> None:
+        """Wait for the workers; one that cannot start is asked again when mail comes."""
+        loop = asyncio.get_running_loop()
+        starts = (loop.run_in_executor(threads, worker.prepare) for worker in self._workers)
+        for outcome in await asyncio.gather(*starts, return_exceptions=True):
+            if outcome is not None:
+                self._trouble.met("-", str(outcome))
+
+    async def _end(self, stop: asyncio.Event, watch: Watch) -> None:
+        await stop.wait()
+        self._stopping = True
+        watch.wake()
+
+    async def _work(
+        self, worker: Worker, threads: ThreadPoolExecutor, watch: Watch, once: bool
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while (queue_id := await self._next(watch, once)) is not None:
+            self._in_hand.add(queue_id)
+            try:
+                await loop.run_in_executor(threads, self._handle, queue_id, worker)
+            finally:
+                self._in_hand.discard(queue_id)
+
+    async def _next(self, watch: Watch, once: bool) -> str | None:
+        """The next queue id to try; None when it is time to end.  One task at a time looks."""
+        async with self._turn:
+            while not self._stopping:
+                rest = self._trouble.rest()
+                if once and rest:
+                    break
+                if not self._waiting and not rest:
+                    self._waiting, pause = self._due()
+                if self._waiting and not rest:
+                    return self._waiting.popleft()
+                if once:
+                    break
+                await watch.wait(rest or pause)
+            return None
+
+    def _due(self) -> tuple[deque[str], float]:
+        """What may be tried now, oldest first, and how long until the next may (seconds)."""
+        self._toolbox.tools()
+        now = time.time()
+        due: deque[str] = deque()
+        pause = RESCAN
+        try:
+            self._return_strays()
+            for entry in self._spool.entries("incoming"):
+                if entry.queue_id in self._in_hand:
+                    continue
+                if entry.is_due(now) and self._copying.may_try(entry):
+                    due.append(entry.queue_id)
+                else:
+                    pause = min(pause, max(entry.due - now, 1.0))
+        except TemporaryFailure as failure:
+            self._trouble.met("-", str(failure))
+        return due, pause
+
+    def _return_strays(self) -> None:
+        """A message that could not even be moved back when its turn failed lies in scanning/."""
+        for entry in self._spool.entries("scanning"):
+            if entry.queue_id not in self._in_hand:
+                source = self._spool.path("scanning", entry.queue_id)
+                self._spool.shift(source, self._spool.path("incoming", entry.queue_id))
+
+    def _recover(self) -> None:
+        for queue_id, tries, state in self._spool.recover(self._config.scanner.attempts):
+            log.event(STAGE, queue_id, logging.WARNING, event="recovered", tries=tries, to=state)
+
+    def _ask_engines(self) -> None:
+        """Log each engine's version; one that is down is told of, one that cannot work is fatal."""
+        for engine in self._toolbox.engines:
+            try:
+                log.event(STAGE, event="engine", name=engine.name, version=engine.awake())
+            except TemporaryFailure as failure:
+                _tell(f"{engine.name}: {failure}")
+
+    def _handle(self, queue_id: str, worker: Worker) -> None:
+        """One message, in a thread.  Every failure ends here, with the message kept."""
+        try:
+            message = self._spool.claim(queue_id)
+        except Gone:
+            return
+        except Incomplete as error:
+            self._incomplete(queue_id, error)
+            return
+        except Corrupt as error:
+            self._set_aside("incoming", queue_id, str(error))
+            return
+        except TemporaryFailure as failure:
+            self._trouble.met(queue_id, str(failure))
+            return
+        with message:
+            try:
+                with worker.ask(message) as answer:
+                    self._disposer.dispose(message, answer.report, answer.parts)
+                self._trouble.over()
+            except Gone:
+                log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
+            except WorkerDied as error:
+                tries, state = self._spool.give_back(message, self._config.scanner.attempts)
+                log.event(
+                    STAGE, queue_id, logging.ERROR, event="worker-died", error=error, to=state
+                )
+                log.event(STAGE, queue_id, event="tries", count=tries)
+            except SpoolscanError as error:
+                self._put_back(message, str(error))
+            except Exception as error:
+                # What is not understood is temporary: the message stays, and the log has the place.
+                logging.getLogger("spoolscan.scanner").exception("%s: unexpected", queue_id)
+                self._put_back(message, f"{type(error).__name__}: {error}")
+
+    def _put_back(self, message: Message, reason: str) -> None:
+        """For now it cannot be told: back to incoming/ for later, or after days to hold/."""
+        now = time.time()
+        age = (datetime.now(UTC) - message.envelope.arrived).total_seconds()
+        settings = self._config.scanner
+        self._trouble.met(message.id, reason)
+        try:
+            message.mark_scan(ScanMark("-", message.envelope.scan.tries))
+            if age > settings.give_up:
+                message.move("hold", f"Not judged within {settings.give_up:g} seconds: {reason}\n")
+                return
+            message.defer(now + min(max(age / 2, settings.retry), _LONGEST_RETRY))
+            message.move("incoming")
+        except SpoolscanError as error:
+            # It stays in scanning/; `_return_strays` takes it up at the next listing.
+            log.event(STAGE, message.id, logging.ERROR, event="stuck", error=error)
+
+    def _incomplete(self, queue_id: str, error: Incomplete) -> None:
+        if self._copying.has_stopped(queue_id):
+            self._set_aside("incoming", queue_id, f"{error}; it has not grown for long")
+
+    def _set_aside(self, state: str, queue_id: str, reason: str) -> None:
+        log.event(STAGE, queue_id, logging.ERROR, event="corrupt", reason=reason, to="hold")
+        try:
+            self._spool.hold(state, queue_id, f"Not a whole spool file: {reason}\n")
+        except SpoolscanError as error:
+            self._trouble.met(queue_id, str(error))
+
+
+def _tell(text: str) -> None:
+    log.event(STAGE, "-", logging.WARNING, event="notice", text=text)

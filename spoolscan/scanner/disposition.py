@@ -1,0 +1,146 @@
+"""What becomes of a message once its Report is there.
+
+========================  ===================================================================
+verdict                   goes to
+========================  ===================================================================
+clean                     outgoing/
+unscannable               by its cause's setting: hold/, quarantine/, or outgoing/ unmarked
+banned, infected          quarantine/DATE/, with the decoded parts; the administrator is told
+========================  ===================================================================
+
+The notice is posted before the message is moved: a crash between costs a second notice, never a
+silent quarantine.  A note to the sender goes only to a sender of the site's own domains whose mail
+came from its own networks: any other address may be forged (backscatter).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from spoolscan import log
+from spoolscan.config import Config
+from spoolscan.envelope import Envelope, ScanMark
+from spoolscan.notices import Notifier, Templates
+from spoolscan.scanner.pool import DecodedPart
+from spoolscan.spool import Message, Spool
+from spoolscan.verdict import Cause, Report, Verdict
+
+STAGE: Final = "scanner"
+_GRAVITY: Final = ("pass", "hold", "quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """The state a message goes to, and what its SCAN line will say."""
+
+    state: str
+    mark: str
+
+
+def decide(report: Report, policy: Mapping[Cause, str]) -> Fate:
+    """Pure: the table above.  Among several causes the gravest setting wins."""
+    verdict = report.verdict
+    if verdict is Verdict.CLEAN:
+        return Fate("outgoing", "clean")
+    if verdict is not Verdict.UNSCANNABLE:
+        return Fate("quarantine", str(verdict))
+    words = [policy[cause] for finding in report.findings if (cause := finding.cause)]
+    word = max(words, key=_GRAVITY.index)
+    return Fate("outgoing" if word == "pass" else word, str(verdict))
+
+
+class Disposer:
+    """Carries a fate out.  One for the daemon; not thread-safe for one message."""
+
+    def __init__(self, spool: Spool, config: Config, templates: Templates) -> None:
+        self._spool = spool
+        self._config = config
+        self._templates = templates
+        self._notifier = Notifier(spool, templates, config.site.hostname)
+        self._networks = [ipaddress.ip_network(network) for network in config.site.networks]
+        scanner = config.scanner
+        self._policy = {
+            Cause.LIMIT: scanner.limit,
+            Cause.AMBIGUOUS: scanner.ambiguous,
+            Cause.UNREADABLE: scanner.unreadable,
+            Cause.ENCRYPTED: scanner.encrypted,
+        }
+
+    def dispose(self, message: Message, report: Report, parts: Sequence[DecodedPart] = ()) -> Fate:
+        """Move the message where its report says.  Raises Gone, TemporaryFailure, ConfigError."""
+        fate = decide(report, self._policy)
+        tries = message.envelope.scan.tries
+        message.mark_scan(ScanMark(fate.mark, tries))
+        if fate.state == "outgoing":
+            message.move("outgoing")
+        else:
+            self._set_aside(message, report, parts, fate)
+        log.event(
+            STAGE,
+            message.id,
+            event="judged",
+            verdict=report.verdict,
+            to=fate.state,
+            parts=len(report.parts),
+            found=", ".join(finding.name for finding in report.findings[:5]) or "-",
+        )
+        return fate
+
+    def _set_aside(
+        self, message: Message, report: Report, parts: Sequence[DecodedPart], fate: Fate
+    ) -> None:
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        place = f"quarantine/{day}" if fate.state == "quarantine" else "hold"
+        files = [
+            (f"{number:02d}-{safe_name(part.path)}", part) for number, part in enumerate(parts, 1)
+        ]
+        values = self._values(message, report, place)
+        values["decoded"] = [(name, " > ".join(part.path)) for name, part in files]
+        why = self._templates.render("why.txt", **values)
+        if self._config.notices.administrator:
+            self._notifier.send("found.txt", self._config.site.administrator, **values)
+        if self._config.notices.sender and self.may_tell(message.envelope):
+            self._notifier.send("sender.txt", message.envelope.sender, **values)
+        if fate.state == "quarantine":
+            message.quarantine(day, why, ((name, part.read()) for name, part in files))
+        else:
+            message.move("hold", why)
+
+    def may_tell(self, envelope: Envelope) -> bool:
+        """Whether the sender is one of ours, by address and by the network the mail came from."""
+        try:
+            peer = ipaddress.ip_address(envelope.peer_address)
+        except ValueError:
+            return False
+        inside = any(peer in network for network in self._networks)
+        return inside and self._config.site.is_ours(envelope.sender)
+
+    def _values(self, message: Message, report: Report, place: str) -> dict[str, Any]:
+        envelope = message.envelope
+        return {
+            "id": message.id,
+            "verdict": str(report.verdict),
+            "findings": report.findings[:50],
+            "arrived": envelope.arrived.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            "peer": f"{envelope.peer_name or 'unknown'} [{envelope.peer_address or 'unknown'}]",
+            "sender": envelope.sender,
+            "recipients": [recipient.address for recipient in envelope.recipients[:50]],
+            "place": place,
+            "path": self._spool.path(place, message.id),
+            "outgoing": self._spool.path("outgoing"),
+        }
+
+
+def safe_name(path: Sequence[str]) -> str:
+    """A file name that Samba and Windows take and that no double click starts.
+
+    Letters and digits of the part's own name stay so that it can be recognised; the rest, its
+    dots too, becomes ``_``; the ending is ours.
+    """
+    label = path[-1] if path else "message"
+    return re.sub(r"[^A-Za-z0-9]+", "_", label)[:60].strip("_").ljust(1, "_") + ".part"

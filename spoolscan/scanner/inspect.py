@@ -1,0 +1,235 @@
+"""The heart: a message's bytes in, a Report out.  Touches no queue and sends nothing.
+
+Two passes, as in 2001.  The first reads structure and names only and matches them against
+``matches.bad``: a hit is BANNED, and nothing of the message is decoded.  The second decodes what
+is not surely harmless, opens what it contains, matches the members' names too, and hands the
+content to the engines.
+
+Guarantees: linear work within the `Bounds`; what could not be read, or not to the end, is an
+UNSCANNABLE finding and never silence; an engine that fails raises TemporaryFailure unless another
+one has found something already.  Reading is iterative: nesting costs no stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from posixpath import basename
+
+from spoolscan.errors import TemporaryFailure
+from spoolscan.scanner import decode, mime, names, triage
+from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
+from spoolscan.scanner.content import sniff
+from spoolscan.scanner.engines import Engine, Sample
+from spoolscan.scanner.names import Names
+from spoolscan.scanner.patterns import Match, Patterns
+from spoolscan.scanner.unpack import Member, unpack
+from spoolscan.verdict import Cause, Doubt, Finding, Part, Report, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a message is judged by.
+
+    ``everything`` hands every part and the whole message to the engines; ``describe`` decodes also
+    the harmless parts and what a banned message holds, so that size and digest of each are told.
+    """
+
+    bad: Patterns
+    doc: Patterns
+    engines: Sequence[Engine]
+    bounds: Bounds = Bounds()
+    everything: bool = False
+    describe: bool = False
+
+
+@dataclass(slots=True)
+class Inspection:
+    """A Report, and the decoded content it speaks of, for the quarantine."""
+
+    report: Report = field(default_factory=Report)
+    samples: list[Sample] = field(default_factory=list)
+
+
+def inspect(data: bytes, tools: Tools) -> Inspection:
+    """Judge one message (CRLF or LF line ends).  Raises TemporaryFailure where an engine failed."""
+    reading = _Reading(tools)
+    reading.read(data)
+    inspection = reading.inspection
+    if inspection.report.verdict < Verdict.BANNED:
+        samples = inspection.samples
+        if tools.everything:
+            samples = [Sample((), data), *samples]
+        inspection.report.findings += _scan(samples, tools.engines)
+    return inspection
+
+
+def _scan(samples: Sequence[Sample], engines: Sequence[Engine]) -> list[Finding]:
+    """Ask every engine; any hit counts, and only a hit outweighs a failure."""
+    found: list[Finding] = []
+    failures: list[TemporaryFailure] = []
+    for engine in engines if samples else ():
+        try:
+            found += engine.scan(samples)
+        except TemporaryFailure as failure:
+            failures.append(failure)
+    if failures and not any(finding.verdict >= Verdict.BANNED for finding in found):
+        raise failures[0]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """Decoded bytes waiting to be looked into."""
+
+    data: bytes
+    path: tuple[str, ...]
+    names: Names
+    media_types: tuple[str, ...]
+    depth: int
+    rule: str | None
+
+
+class _Reading:
+    """One message on its way through both passes."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+        self.budget = Budget(tools.bounds)
+        self.inspection = Inspection()
+        self.report = self.inspection.report
+        self.waiting: deque[_Content] = deque()
+
+    def read(self, data: bytes) -> None:
+        try:
+            self.message(data, (), 0)
+            while self.waiting and self.report.verdict < Verdict.BANNED:
+                self.content(self.waiting.popleft())
+        except LimitReached as limit:
+            self.doubt(Doubt(Cause.LIMIT, str(limit)), ())
+
+    def message(self, data: bytes, base: tuple[str, ...], depth: int) -> None:
+        """Structure and names of a message, then, where nothing is banned, its parts."""
+        structure = mime.read(data, self.budget)
+        for doubt in structure.doubts:
+            self.doubt(doubt, base)
+        named = [names.of_part(part.headers, self.budget) for part in structure.parts]
+        paths = _paths(structure, named, base)
+        for part_names, path in zip(named, paths, strict=True):
+            for doubt in part_names.doubts:
+                self.doubt(doubt, path)
+            self.match_bad(part_names, path)
+        banned = self.report.verdict >= Verdict.BANNED
+        opened = {part.parent for part in structure.parts}
+        for index, (part, part_names, path) in enumerate(
+            zip(structure.parts, named, paths, strict=True)
+        ):
+            if index in opened and not part_names.readings:
+                continue
+            rule = None if banned else self.rule(part_names)
+            if index in opened or (banned and not self.tools.describe):
+                self.list_part(path, part_names, part.media_types, None, rule)
+            else:
+                self.part(data, part, part_names, path, depth, rule)
+
+    def part(
+        self,
+        data: bytes,
+        part: mime.MimePart,
+        part_names: Names,
+        path: tuple[str, ...],
+        depth: int,
+        rule: str | None,
+    ) -> None:
+        """Decode one part in every reading, and queue what is worth a look."""
+        decoded, doubts = decode.transfer(data[part.start : part.end], part.encodings, self.budget)
+        for doubt in doubts:
+            self.doubt(doubt, path)
+        for number, reading in enumerate(decoded):
+            where = path if number == 0 else (*path[:-1], f"{path[-1]} ({reading.how})")
+            self.waiting.append(
+                _Content(reading.data, where, part_names, part.media_types, depth, rule)
+            )
+
+    def content(self, item: _Content) -> None:
+        """Decide whether decoded bytes are harmless; if not: keep, open, and look inside."""
+        self.budget.check_time()
+        rule = item.rule or triage.suspicion(item.data, item.names.readings, item.media_types)
+        self.list_part(item.path, item.names, item.media_types, item.data, rule)
+        if rule is None and not self.tools.everything:
+            return
+        self.inspection.samples.append(Sample(item.path, item.data))
+        self.budget.check_depth(item.depth + 1)
+        if triage.is_message(item.data, item.media_types):
+            self.message(item.data, item.path, item.depth + 1)
+        for found in unpack(item.data, self.budget):
+            if isinstance(found, Doubt):
+                self.doubt(found, item.path)
+            else:
+                self.member(found, item)
+
+    def member(self, member: Member, parent: _Content) -> None:
+        member_names = names.of_member(member.name, self.budget)
+        path = (*parent.path, member_names.readings[0] if member_names.readings else "unnamed")
+        for doubt in member_names.doubts:
+            self.doubt(doubt, path)
+        self.match_bad(member_names, path)
+        self.waiting.append(
+            _Content(member.data, path, member_names, (), parent.depth + 1, self.rule(member_names))
+        )
+
+    def match_bad(self, part_names: Names, path: tuple[str, ...]) -> None:
+        match = self.tools.bad.first(part_names.lines)
+        if match is not None:
+            self.report.findings.append(Finding(Verdict.BANNED, path, _line(match), basename(match.source)))
+
+    def rule(self, part_names: Names) -> str | None:
+        """The line of matches.doc that makes a part worth decoding."""
+        match = self.tools.doc.first(part_names.lines)
+        return None if match is None else f"{basename(match.source)} {_line(match)}"
+
+    def doubt(self, doubt: Doubt, path: tuple[str, ...]) -> None:
+        finding = Finding.of_doubt(doubt, path)
+        if finding not in self.report.findings:
+            self.report.findings.append(finding)
+
+    def list_part(
+        self,
+        path: tuple[str, ...],
+        part_names: Names,
+        media_types: tuple[str, ...],
+        data: bytes | None,
+        rule: str | None,
+    ) -> None:
+        declared = media_types[0] if media_types else ""
+        self.report.parts.append(
+            Part(
+                number=len(self.report.parts) + 1,
+                path=path,
+                names=part_names.readings,
+                media_type=declared or ("" if data is None else sniff(data)),
+                size=None if data is None else len(data),
+                sha256=None if data is None else hashlib.sha256(data).hexdigest(),
+                suspicious=rule,
+            )
+        )
+
+
+def _line(match: Match) -> str:
+    return f"line {match.line}: {match.pattern}"
+
+
+def _paths(
+    structure: mime.Structure, named: Sequence[Names], base: tuple[str, ...]
+) -> list[tuple[str, ...]]:
+    """Where each part lies: through the messages around it, by the likeliest name of each."""
+    paths: list[tuple[str, ...]] = []
+    around: list[tuple[str, ...]] = []
+    for part, part_names in zip(structure.parts, named, strict=True):
+        outside = base if part.parent is None else around[part.parent]
+        label = part_names.readings[0] if part_names.readings else f"part {part.number}"
+        paths.append((*outside, label))
+        around.append(paths[-1] if part.kind == "message" else outside)
+    return paths

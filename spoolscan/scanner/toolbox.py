@@ -1,0 +1,50 @@
+"""From the settings to the `Tools` a message is judged by, kept up to date as files change.
+
+Pattern files and rules are looked at before each message (a stat each) and read again when they
+changed; a bad edit keeps what was in force, and ``tell`` is given the reason once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from spoolscan.config import Config
+from spoolscan.errors import ConfigError
+from spoolscan.scanner import engines
+from spoolscan.scanner.inspect import Tools
+from spoolscan.scanner.patternfile import PatternFile
+
+
+def _silent(_: str) -> None:
+    """The daemon tells of bad edits; its workers meet the same ones and need not."""
+
+
+class Toolbox:
+    """Raises ConfigError where a file or an engine can never be used."""
+
+    def __init__(self, config: Config, tell: Callable[[str], None] = _silent) -> None:
+        def problem(error: ConfigError) -> None:
+            tell(str(error))
+
+        self._bad = PatternFile(str(config.path("etc/matches.bad")), problem)
+        self._doc = PatternFile(str(config.path("etc/matches.doc")), problem)
+        self.engines = engines.build(config.engines(), tell)
+        self._tools = Tools(
+            bad=self._bad.current(),
+            doc=self._doc.current(),
+            engines=self.engines,
+            bounds=config.bounds,
+            everything=config.scanner.scan == "all",
+        )
+
+    def tools(self) -> Tools:
+        """The tools for the next message."""
+        bad, doc = self._bad.current(), self._doc.current()
+        if bad is not self._tools.bad or doc is not self._tools.doc:
+            self._tools = dataclasses.replace(self._tools, bad=bad, doc=doc)
+        return self._tools
+
+    def close(self) -> None:
+        for engine in self.engines:
+            engine.close()

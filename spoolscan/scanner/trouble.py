@@ -1,0 +1,71 @@
+"""When messages cannot be judged: rest between attempts, tell the administrator, once.
+
+A scanner that is down, a full disk: whatever is temporary and not one message's own fault.  Told
+in the log at once, and by a notice when it lasts; over with the first message that is judged.
+Thread-safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+
+from spoolscan import log
+from spoolscan.config import Config
+from spoolscan.errors import SpoolscanError
+from spoolscan.notices import Notifier
+
+
+class Trouble:
+    """Monotonic times only: the wall clock may jump."""
+
+    def __init__(self, notifier: Notifier, config: Config, incoming: str) -> None:
+        self._notifier = notifier
+        self._config = config
+        self._incoming = incoming
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._began = datetime.now(UTC)
+        self._until = 0.0
+        self._told = False
+
+    def rest(self) -> float:
+        """Seconds until the next attempt is worth while; 0 for now."""
+        with self._lock:
+            return max(self._until - time.monotonic(), 0.0) if self._since is not None else 0.0
+
+    def met(self, queue_id: str, reason: str) -> None:
+        """One attempt failed for a reason that may pass."""
+        now = time.monotonic()
+        with self._lock:
+            if self._since is None:
+                self._since, self._began, self._told = now, datetime.now(UTC), False
+            self._until = now + self._config.scanner.retry
+            tell = not self._told and now - self._since >= self._config.notices.trouble
+            self._told |= tell
+        log.event("scanner", queue_id, logging.WARNING, event="deferred", reason=reason)
+        if tell and self._config.notices.administrator:
+            self._tell(queue_id, reason)
+
+    def over(self) -> None:
+        """A message was judged."""
+        with self._lock:
+            lasted = None if self._since is None else time.monotonic() - self._since
+            self._since = None
+        if lasted is not None:
+            log.event("scanner", "-", event="recovered", after=f"{lasted:.1f}s")
+
+    def _tell(self, queue_id: str, reason: str) -> None:
+        try:
+            self._notifier.send(
+                "trouble.txt",
+                self._config.site.administrator,
+                reason=reason,
+                since=self._began.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                incoming=self._incoming,
+                id=queue_id,
+            )
+        except SpoolscanError as error:
+            log.event("scanner", "-", logging.ERROR, event="notice-failed", error=error)

@@ -1,0 +1,65 @@
+"""Between the scanner daemon and a worker: frames of JSON with descriptors, over a socket pair.
+
+A frame is four bytes of length (big-endian), then that many bytes of JSON; descriptors travel with
+the length.  JSON and not pickle, for the worker reads hostile mail and may be anybody's by now.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+LONGEST: Final = 16 * 1024 * 1024  # bytes of one frame
+MOST_DESCRIPTORS: Final = 100
+_LENGTH: Final = struct.Struct("!I")
+
+
+class Broken(Exception):  # the other end died, or does not speak this
+    """No whole, well-formed frame came."""
+
+
+def send(peer: socket.socket, content: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    """Raises OSError."""
+    data = json.dumps(content).encode("ascii")
+    socket.send_fds(peer, [_LENGTH.pack(len(data))], descriptors)
+    peer.sendall(data)
+
+
+def receive(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """One frame and its descriptors (the caller closes them); None at the end.
+
+    Raises Broken, and TimeoutError as the socket's timeout says.
+    """
+    head, descriptors, _, _ = socket.recv_fds(peer, _LENGTH.size, MOST_DESCRIPTORS)
+    try:
+        if not head and not descriptors:
+            return None
+        if len(head) != _LENGTH.size:
+            raise Broken("a cut frame")
+        (length,) = _LENGTH.unpack(head)
+        if length > LONGEST:
+            raise Broken(f"a frame of {length} bytes")
+        content = json.loads(_exactly(peer, length))
+        if not isinstance(content, dict):
+            raise Broken("a frame that is no object")
+    except BaseException as error:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if isinstance(error, ValueError | ConnectionError):
+            raise Broken(str(error)) from error
+        raise
+    return content, descriptors
+
+
+def _exactly(peer: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = peer.recv(min(length - len(data), 1 << 16))
+        if not piece:
+            raise Broken("a cut frame")
+        data += piece
+    return bytes(data)

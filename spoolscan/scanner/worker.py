@@ -1,0 +1,87 @@
+"""A worker process: reads hostile mail for the daemon and holds nothing that matters.
+
+Gets a descriptor to a message over its socket (`wire`), answers with the Report and, where the
+message will be set aside, with its decoded parts as memory descriptors.  Ends when the daemon
+does: the end of the socket is its order to go.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from spoolscan import log
+from spoolscan.config import Config, load
+from spoolscan.errors import SpoolscanError, TemporaryFailure
+from spoolscan.scanner import wire
+from spoolscan.scanner.inspect import Inspection, inspect
+from spoolscan.scanner.toolbox import Toolbox
+from spoolscan.verdict import Verdict
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``ROOT DESCRIPTOR``; returns the exit status."""
+    root, number = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    log.setup("worker")
+    try:
+        config = load(root)
+        toolbox = Toolbox(config)
+    except SpoolscanError as error:
+        log.event("worker", event="not-started", error=error)
+        return error.exit_status
+    with socket.socket(fileno=int(number)) as peer:
+        serve(peer, toolbox, config)
+    return 0
+
+
+def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
+    """Say that we are ready, then answer questions until the daemon is gone."""
+    wire.send(peer, {"ready": os.getpid()})
+    while (frame := wire.receive(peer)) is not None:
+        question, (descriptor,) = frame
+        # A reader that loops for ever in C is beyond any Python deadline; this is not.
+        signal.alarm(int(config.scanner.timeout) + 5)
+        try:
+            data = _read(descriptor, int(question["offset"]), int(question["size"]))
+            inspection = inspect(data, toolbox.tools())
+        except TemporaryFailure as failure:
+            wire.send(peer, {"failure": str(failure)})
+        else:
+            _send(peer, inspection)
+        finally:
+            os.close(descriptor)
+            signal.alarm(0)
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    while len(data) < size:
+        piece = os.pread(descriptor, size - len(data), offset + len(data))
+        if not piece:
+            raise TemporaryFailure("the message was cut while it was read")
+        data += piece
+    return data
+
+
+def _send(peer: socket.socket, inspection: Inspection) -> None:
+    report = inspection.report
+    shown = inspection.samples[: wire.MOST_DESCRIPTORS] if report.verdict > Verdict.CLEAN else []
+    descriptors: list[int] = []
+    try:
+        for sample in shown:
+            descriptors.append(os.memfd_create("part", os.MFD_CLOEXEC))
+            with open(descriptors[-1], "wb", closefd=False) as file:
+                file.write(sample.data)
+        answer = {"report": report.as_dict(), "paths": [sample.path for sample in shown]}
+        wire.send(peer, answer, descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

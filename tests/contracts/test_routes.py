@@ -1,0 +1,379 @@
+"""What every route promises; each implementation passes this one suite."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from smtp_peer import Act, Peer
+
+from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
+from spoolscan.forwarder import routes
+from spoolscan.forwarder.connection import Timeouts
+from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome, Route
+from spoolscan.forwarder.smtp import ConnectionSettings
+
+MESSAGE = b"Received: by me.test id 1\r\nSubject: dots\r\n\r\n.\r\n..a\r\n.b\r\n\r\n.\r\n"
+ALICE = "alice@example.org"
+BOTH = ("bob@example.com", "carol@example.com")
+
+
+@dataclass
+class Got:
+    """What arrived at the far end: CRLF line ends, dots as written."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    data: bytes
+
+
+@dataclass
+class Told:
+    """Takes outcomes as the daemon does."""
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    async def __call__(self, index: int, outcome: Outcome) -> None:
+        assert index not in self.outcomes, "a recipient has one outcome"
+        self.outcomes[index] = outcome
+
+    @property
+    def fates(self) -> dict[int, Fate]:
+        return {index: outcome.fate for index, outcome in self.outcomes.items()}
+
+
+class Maildir:
+    def __init__(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "maildir"
+        self.url = f"maildir:{self.path}"
+        self.nobody = f"maildir:{tmp_path}/missing/maildir"
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        yield
+
+    def got(self) -> list[Got]:
+        found = []
+        for path in sorted((self.path / "new").glob("*")) if self.path.exists() else []:
+            raw = path.read_bytes()
+            assert b"\r" not in raw
+            assert list((self.path / "tmp").iterdir()) == []
+            lines = raw.split(b"\n")
+            sender = lines.pop(0).removeprefix(b"Return-Path: <").removesuffix(b">").decode()
+            recipients = []
+            while lines[0].startswith(b"Delivered-To: "):
+                recipients.append(lines.pop(0).removeprefix(b"Delivered-To: ").decode())
+            found.append(Got(sender, tuple(recipients), b"\r\n".join(lines)))
+        return found
+
+
+class Server:
+    def __init__(self, tmp_path: Path, kind: str) -> None:
+        self.unix = tmp_path / "lmtp" if kind == "lmtp-unix" else None
+        self.lmtp = kind != "smtp"
+        self.scheme = "lmtp" if self.lmtp else "smtp"
+        self.nobody = f"lmtp://{tmp_path}/nobody" if self.unix else f"{self.scheme}://127.0.0.1:1"
+        self.url = ""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        async with Peer(lmtp=self.lmtp, path=self.unix) as self.peer:
+            port = self.peer.port
+            self.url = f"lmtp://{self.unix}" if self.unix else f"{self.scheme}://127.0.0.1:{port}"
+            yield
+
+    def got(self) -> list[Got]:
+        return [Got(item.sender, item.recipients, item.data) for item in self.peer.deliveries]
+
+
+@pytest.fixture(params=["smtp", "lmtp", "lmtp-unix", "maildir"])
+def far(request: pytest.FixtureRequest, tmp_path: Path) -> Maildir | Server:
+    return Maildir(tmp_path) if request.param == "maildir" else Server(tmp_path, request.param)
+
+
+def settings(**values: int) -> ConnectionSettings:
+    return ConnectionSettings("me.test", **values)
+
+
+def mail(
+    *chunks: bytes, sender: str = ALICE, to: Sequence[str] = BOTH, fails: Exception | None = None
+) -> Mail:
+    async def content() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+        if fails is not None:
+            raise fails
+
+    size = sum(map(len, chunks))
+    return Mail("id", sender, tuple(enumerate(to)), size, eight_bit=False, content=content)
+
+
+def deliver(far: Maildir | Server, item: Mail, told: Told) -> None:
+    async def work(route: Route) -> None:
+        await route.deliver(item, told)
+
+    with_route(far, work)
+
+
+def with_route(
+    far: Maildir | Server, work: Callable[[Route], Coroutine[None, None, None]], **values: int
+) -> None:
+    async def main() -> None:
+        async with far():
+            route = routes.make(far.url, settings(**values))
+            assert route.name == far.url
+            try:
+                await work(route)
+            finally:
+                await route.close()
+                await route.close()
+
+    asyncio.run(main())
+
+
+def everybody(far: Maildir | Server) -> list[str]:
+    return sorted(address for item in far.got() for address in item.recipients)
+
+
+def test_delivers_the_bytes_as_they_are_to_everybody_once(far: Maildir | Server) -> None:
+    told = Told()
+    deliver(far, mail(MESSAGE), told)
+    assert told.fates == {0: Fate.DELIVERED, 1: Fate.DELIVERED}
+    assert everybody(far) == sorted(BOTH)
+    assert {(item.sender, item.data) for item in far.got()} == {(ALICE, MESSAGE)}
+
+
+def test_delivers_with_the_null_sender(far: Maildir | Server) -> None:
+    deliver(far, mail(MESSAGE, sender="", to=BOTH[:1]), Told())
+    assert [item.sender for item in far.got()] == [""]
+
+
+def test_knows_recipients_by_the_index_it_was_given(far: Maildir | Server) -> None:
+    told = Told()
+    item = mail(MESSAGE)
+    sparse = Mail("id", ALICE, ((3, BOTH[0]), (7, BOTH[1])), item.size, False, item.content)
+    deliver(far, sparse, told)
+    assert set(told.outcomes) == {3, 7}
+
+
+def test_puts_chunks_together_wherever_they_are_cut(far: Maildir | Server) -> None:
+    deliver(far, mail(*(MESSAGE[at : at + 1] for at in range(len(MESSAGE))), to=BOTH[:1]), Told())
+    assert [item.data for item in far.got()] == [MESSAGE]
+
+
+def test_carries_a_large_message_with_every_byte_that_mail_may_have(far: Maildir | Server) -> None:
+    line = bytes(byte for byte in range(1, 256) if byte not in b"\r\n") + b"\r\n"
+    deliver(far, mail(*[line * 250] * 80, to=BOTH[:1]), Told())
+    assert [item.data for item in far.got()] == [line * 20_000]
+
+
+def test_carries_an_empty_message(far: Maildir | Server) -> None:
+    deliver(far, mail(to=BOTH[:1]), Told())
+    assert [item.data for item in far.got()] == [b""]
+
+
+def test_completes_the_last_line_and_nothing_else(far: Maildir | Server) -> None:
+    deliver(far, mail(b"a\r\n\r\nb", to=BOTH[:1]), Told())
+    assert [item.data for item in far.got()] == [b"a\r\n\r\nb\r\n"]
+
+
+@pytest.mark.parametrize("bad", [b"a\n", b"a\rb\r\n", b"a\0\r\n", b"a\r\n.\n", b"a\r"])
+def test_refuses_what_is_not_canonical_and_delivers_nothing(
+    far: Maildir | Server, bad: bytes
+) -> None:
+    told = Told()
+    with pytest.raises(Corrupt):
+        deliver(far, mail(b"first\r\n" * 20_000, bad), told)
+    assert told.outcomes == {}
+    assert far.got() == []
+
+
+@pytest.mark.parametrize("address", ["a\nb@c", "a@b>\r\nDATA", "a b@c"])
+def test_refuses_addresses_that_could_say_more(far: Maildir | Server, address: str) -> None:
+    for item in (mail(MESSAGE, sender=address), mail(MESSAGE, to=[address])):
+        with pytest.raises(Corrupt):
+            deliver(far, item, Told())
+        assert far.got() == []
+
+
+def test_a_message_that_cannot_be_read_to_its_end_is_not_delivered(far: Maildir | Server) -> None:
+    for error in (TemporaryFailure("disk"), Corrupt("cut"), RuntimeError("bug")):
+        told = Told()
+        with pytest.raises(type(error)):
+            deliver(far, mail(MESSAGE, fails=error), told)
+        assert told.outcomes == {}
+        assert far.got() == []
+
+
+def test_says_when_nobody_is_at_home(far: Maildir | Server) -> None:
+    far.url = far.nobody
+    told = Told()
+
+    async def main() -> None:
+        route = routes.make(far.nobody, settings())
+        with pytest.raises(NextHopDown):
+            await route.deliver(mail(MESSAGE), told)
+        await route.close()
+
+    asyncio.run(main())
+    assert told.outcomes == {}
+
+
+def test_is_used_by_many_at_once_and_again(far: Maildir | Server) -> None:
+    async def work(route: Route) -> None:
+        for _ in range(3):
+            tolds = [Told() for _ in range(10)]
+            await asyncio.gather(*(route.deliver(mail(MESSAGE), told) for told in tolds))
+            assert all(set(told.fates.values()) == {Fate.DELIVERED} for told in tolds)
+
+    with_route(far, work)
+    assert everybody(far) == sorted(BOTH * 30)
+
+
+def test_works_on_after_a_message_that_failed(far: Maildir | Server) -> None:
+    async def work(route: Route) -> None:
+        with pytest.raises(Corrupt):
+            await route.deliver(mail(b"\n"), Told())
+        await route.deliver(mail(MESSAGE), Told())
+
+    with_route(far, work)
+    assert everybody(far) == sorted(BOTH)
+
+
+def test_what_is_raised_on_being_told_ends_the_attempt(far: Maildir | Server) -> None:
+    async def full(index: int, outcome: Outcome) -> None:
+        raise TemporaryFailure("disk full")
+
+    async def work(route: Route) -> None:
+        with pytest.raises(TemporaryFailure, match="disk full"):
+            await route.deliver(mail(MESSAGE), full)
+
+    with_route(far, work)
+
+
+# What only routes with connections do
+
+
+def counting(peer: Peer, item: Mail, times: int, **values: int) -> int:
+    """Connections used for so many deliveries, one after another."""
+
+    async def main() -> None:
+        async with peer:
+            route = routes.make(f"smtp://127.0.0.1:{peer.port}", settings(**values))
+            for _ in range(times):
+                told = Told()
+                await route.deliver(item, told)
+                assert set(told.fates.values()) == {Fate.DELIVERED}
+            await route.close()
+
+    asyncio.run(main())
+    return peer.connections
+
+
+def test_a_connection_carries_many_messages_but_not_too_many() -> None:
+    assert counting(Peer(), mail(MESSAGE), 10) == 1
+    assert counting(Peer(), mail(MESSAGE), 10, messages=5) == 2
+
+
+def test_a_connection_that_is_idle_is_left_politely() -> None:
+    async def main() -> None:
+        async with Peer() as peer:
+            route = routes.make(f"smtp://127.0.0.1:{peer.port}", settings(idle=0))
+            await route.deliver(mail(MESSAGE), Told())
+            while peer.open:
+                await asyncio.sleep(0.01)
+            assert peer.commands[-1] == "QUIT"
+            await route.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_the_server_closed_meanwhile_is_replaced_without_fuss() -> None:
+    peer = Peer()
+
+    def hurried(sender: str) -> str | Act:
+        return Act.DROP if peer.connections == 1 and peer.deliveries else "250 ok"
+
+    peer.answers["MAIL"] = hurried
+    assert counting(peer, mail(MESSAGE), 2) == 2
+    assert len(peer.deliveries) == 2
+
+
+def test_many_recipients_go_in_several_transactions() -> None:
+    peer = Peer()
+    to = [f"user{number}@example.com" for number in range(250)]
+    assert counting(peer, mail(MESSAGE, to=to), 1) == 1
+    assert [len(item.recipients) for item in peer.deliveries] == [100, 100, 50]
+
+
+def test_a_connection_lost_when_all_is_said_takes_nothing_back() -> None:
+    peer = Peer({"END": lambda _: "250 ok\r\ngarbage"})
+    assert counting(peer, mail(MESSAGE), 2) == 2
+
+
+def test_every_wait_has_an_end() -> None:
+    short = Timeouts(connect=5, greeting=0.2, command=0.2, block=0.2, answer=0.2)
+
+    async def main(step: str) -> None:
+        async with Peer({step: Act.HANG}) as peer:
+            route = routes.make(
+                f"smtp://127.0.0.1:{peer.port}", ConnectionSettings("me.test", short)
+            )
+            with pytest.raises((NextHopDown, ConnectionLost), match="no answer within"):
+                await route.deliver(mail(MESSAGE), Told())
+            await route.close()
+
+    for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"):
+        asyncio.run(main(step))
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mail.example.com",
+        "http://mail.example.com",
+        "smtp:mail.example.com",
+        "smtp://",
+        "smtp://host:0",
+        "smtp://host:99999",
+        "smtp://host:x",
+        "smtp://user:word@host",
+        "smtp://host/path",
+        "smtp://host?tls=1",
+        "smtp://ho\nst",
+        "lmtp://host/path",
+        "lmtp:relative",
+        "maildir:relative",
+        "maildir://host/path",
+        "maildir:/",
+        "maildir:",
+    ],
+)
+def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"next hop .*allowed: smtp://HOST:PORT"):
+        routes.make(url, settings())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://mail.example.com",
+        "smtp://[::1]:2525",
+        "smtp://192.0.2.1:25/",
+        "lmtp://localhost",
+        "lmtp:///run/lmtp",
+        "lmtp:/run/lmtp",
+        "maildir:/var/mail%20dir",
+        "maildir:///var/maildir",
+    ],
+)
+def test_these_are_understood(url: str) -> None:
+    assert routes.make(url, settings()).name == url

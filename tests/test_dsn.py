@@ -1,0 +1,187 @@
+"""Non-delivery reports, read back as a mail program reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spoolscan.envelope import Envelope, Recipient
+from spoolscan.errors import ConfigError
+from spoolscan.forwarder import dsn
+from spoolscan.forwarder.delivery import Fate, Outcome
+from spoolscan.notices import Templates
+from spoolscan.spool import STATES, Spool
+
+ETC = Path(__file__).parent.parent / "etc" / "templates"
+ARRIVED = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
+HEADER = b"Received: by me.test\r\nSubject: the offer\r\n\r\nSECRET BODY\r\n"
+UNKNOWN = Outcome(Fate.REFUSED, "5.1.1", "550 5.1.1 no such user", "192.0.2.9:25")
+LATE = Outcome(Fate.DEFERRED, "4.4.1", "mail.test:25: connection refused")
+BOB = dsn.Failure("bob@example.com", UNKNOWN)
+TEXTS = Templates([ETC])
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    for state in STATES:
+        (tmp_path / state).mkdir()
+    return Spool(tmp_path)
+
+
+def raw_report(
+    spool: Spool,
+    *failures: dsn.Failure,
+    sender: str = "alice@example.org",
+    header: bytes = HEADER,
+    texts: Templates = TEXTS,
+) -> bytes:
+    """Built, put into the spool, and taken out of it."""
+    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED)
+    report = dsn.build(
+        texts, "me.test", original, queue_id="q1", header=header, failures=failures or (BOB,)
+    )
+    queue_id = dsn.post(spool, report, sender)
+    with spool.open("outgoing", queue_id) as message:
+        assert message.envelope.sender == ""
+        assert [item.address for item in message.envelope.recipients] == [sender]
+        assert not message.envelope.scan.clean
+        return message.read()
+
+
+def parsed(raw: bytes) -> EmailMessage:
+    report = message_from_bytes(raw, policy=SMTP)
+    assert isinstance(report, EmailMessage)
+    return report
+
+
+def parts(raw: bytes) -> list[EmailMessage]:
+    found = parsed(raw).get_payload()
+    assert isinstance(found, list)
+    return found
+
+
+def blocks(raw: bytes) -> list[dict[str, str]]:
+    """The fields of message/delivery-status: of the message, then of each recipient."""
+    found = parts(raw)[1].get_payload()
+    return [{name: str(value) for name, value in block.items()} for block in found]
+
+
+def test_is_a_report_in_three_parts(spool: Spool) -> None:
+    report = parsed(raw_report(spool))
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == "delivery-status"
+    assert [part.get_content_type() for part in parts(report.as_bytes())] == [
+        "text/plain",
+        "message/delivery-status",
+        "text/rfc822-headers",
+    ]
+
+
+def test_nothing_will_answer_it(spool: Spool) -> None:
+    report = parsed(raw_report(spool))
+    assert report["Auto-Submitted"] == "auto-replied"
+    assert report["From"] == "Mail Delivery System <MAILER-DAEMON@me.test>"
+    assert report["To"] == "alice@example.org"
+    assert report["MIME-Version"] == "1.0"
+    for name in ("Date", "Message-ID", "Subject", "MIME-Version", "Content-Type"):
+        assert len(report.get_all(name)) == 1
+
+
+def test_says_in_words_what_went_wrong_with_whom(spool: Spool) -> None:
+    raw = raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE))
+    text = parts(raw)[0].get_content()
+    for word in ("<bob@example.com>", "550 5.1.1 no such user", "192.0.2.9:25", "q1", "me.test"):
+        assert word in text
+    assert "<carol@example.com>" in text
+    assert "connection refused" in text
+
+
+def test_says_it_for_programs(spool: Spool) -> None:
+    whole, bob, carol = blocks(raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE)))
+    assert whole["Reporting-MTA"] == "dns; me.test"
+    assert whole["Arrival-Date"] == "Sat, 21 Nov 2026 05:30:00 +0000"
+    assert bob["Final-Recipient"] == "rfc822; bob@example.com"
+    assert bob["Action"] == "failed"
+    assert bob["Status"] == "5.1.1"
+    assert bob["Remote-MTA"] == "dns; 192.0.2.9:25"
+    assert bob["Diagnostic-Code"] == "smtp; 550 5.1.1 no such user"
+    assert carol["Status"] == "4.4.1"
+    assert carol["Diagnostic-Code"] == "x-spoolscan; mail.test:25: connection refused"
+    assert "Remote-MTA" not in carol
+
+
+def test_sends_the_header_back_and_not_the_body(spool: Spool) -> None:
+    raw = raw_report(spool)
+    assert parts(raw)[2].get_content() == "Received: by me.test\r\nSubject: the offer\r\n"
+    assert b"SECRET" not in raw
+
+
+def test_sends_back_no_more_than_a_little_of_a_long_header(spool: Spool) -> None:
+    raw = raw_report(spool, header=b"X-Long: abcdefghi\r\n" * 3000)
+    shown = parts(raw)[2].get_content()
+    assert 15_000 < len(shown) < dsn.HEADER_LIMIT + 100
+    assert shown.endswith("X-Long: abcdefghi\r\n")
+
+
+def test_a_long_address_stays_one_word(spool: Spool) -> None:
+    address = "b" * 320 + "@example.com"
+    assert blocks(raw_report(spool, dsn.Failure(address, UNKNOWN)))[1]["Final-Recipient"] == (
+        f"rfc822; {address}"
+    )
+
+
+HOSTILE = [
+    "a@b\r\nBcc: victim@example.net",
+    "a@b\n\n<script>",
+    "\x1b[31m@b",
+    "jürgen@exämple.com",
+    "a\u202eb@c",
+    "\udcff@b",
+    "{{ 7*7 }}@b",
+    '"a b"@c',
+    "a@b, c@d",
+    "x" * 5000,
+    "=?utf-8?q?=0a?=@b",
+]
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_no_word_of_a_peer_gets_out_of_its_place(spool: Spool, word: str) -> None:
+    clean = parsed(raw_report(spool))
+    outcome = Outcome(Fate.REFUSED, "5.0.0", word, word)
+    raw = raw_report(
+        spool, dsn.Failure(word, outcome), sender=word, header=word.encode("utf-8", "replace")
+    )
+    assert raw.isascii()
+    assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
+    assert raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n")
+    assert b"\x1b" not in raw
+    report = parsed(raw)
+    assert report.keys() == clean.keys()
+    assert len(parts(raw)) == 3
+    assert [list(block) for block in blocks(raw)] == [
+        list(block) for block in blocks(raw_report(spool))
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.binary(max_size=300), st.text(max_size=60))
+def test_it_can_always_be_made(spool: Spool, header: bytes, word: str) -> None:
+    failure = dsn.Failure(word, Outcome(Fate.REFUSED, "5.0.0", word, word))
+    raw = raw_report(spool, failure, sender=word, header=header)
+    assert raw.isascii()
+    assert parsed(raw).get_content_type() == "multipart/report"
+
+
+@pytest.mark.parametrize("text", ["no subject\n\nx", "Subject: {{ what }}\n\n", "Subject: {% if"])
+def test_a_bad_template_is_a_clear_error(spool: Spool, tmp_path: Path, text: str) -> None:
+    (tmp_path / "bounce.txt").write_text(text)
+    with pytest.raises(ConfigError, match=r"bounce\.txt"):
+        raw_report(spool, texts=Templates([tmp_path]))

@@ -1,0 +1,568 @@
+"""The protocol, without a socket: what is obeyed, what is refused, where a message ends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spoolscan.receiver.dotted import BareLF, Dotted
+from spoolscan.receiver.events import (
+    Chunk,
+    Closed,
+    DataEnds,
+    DataStarts,
+    Mail,
+    NeedData,
+    Rcpt,
+    Refused,
+    State,
+    Terms,
+)
+from spoolscan.receiver.hops import HopCounter
+from spoolscan.receiver.reply import GO_AHEAD, OK, RECIPIENT_OK, SENDER_OK, Reply
+from spoolscan.receiver.session import LINE_BYTES, TABLE, Session
+
+TERMS = Terms(
+    host="mx.example",
+    banner="mx.example ESMTP",
+    message_bytes=100_000,
+    recipients=1000,
+    errors=20,
+    idle_commands=100,
+    hops=50,
+    bare_lf=BareLF.REFUSE,
+)
+LENIENT = replace(TERMS, bare_lf=BareLF.NORMALISE)
+HELLO = b"EHLO client.example\r\n"
+ENVELOPE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\nDATA\r\n"
+
+
+@dataclass
+class Talk:
+    """A session with a driver that says yes to everything, and what came of it."""
+
+    terms: Terms = TERMS
+    data_reply: Reply = GO_AHEAD
+    messages: list[bytes] = field(default_factory=list)
+    envelopes: list[DataStarts] = field(default_factory=list)
+    refused: list[Reply] = field(default_factory=list)
+    output: bytes = b""
+    closed: bool = False
+    largest: int = 0
+
+    def __post_init__(self) -> None:
+        self.session = Session(self.terms)
+        self._body = b""
+
+    def run(self, segments: Iterable[bytes], *, greet: bool = True) -> Talk:
+        if greet:
+            self.session.greet()
+        for segment in segments:
+            self.settle()
+            self.session.receive_data(segment)
+        self.settle()
+        return self
+
+    def settle(self) -> None:
+        while not self.step():
+            pass
+        self.output += self.session.take_output()
+
+    def step(self) -> bool:
+        event = self.session.next_event()
+        match event:
+            case NeedData():
+                return True
+            case Closed():
+                self.closed = True
+                return True
+            case Mail():
+                self.session.answer(SENDER_OK)
+            case Rcpt():
+                self.session.answer(RECIPIENT_OK)
+            case DataStarts():
+                self._body = b""
+                self.envelopes.append(event)
+                self.session.answer(self.data_reply)
+            case Chunk(data):
+                self.largest = max(self.largest, len(data))
+                self._body += data
+            case Refused(reply):
+                self.refused.append(reply)
+            case DataEnds():
+                self.messages.append(self._body)
+                self.session.answer(OK)
+        return False
+
+    @property
+    def replies(self) -> list[str]:
+        """The last line of each reply, without the banner."""
+        lines = self.output.decode("ascii").split("\r\n")
+        return [line for line in lines if line[3:4] == " "][1:]
+
+    @property
+    def codes(self) -> list[str]:
+        return [reply[:3] for reply in self.replies]
+
+
+def talk(*segments: bytes, terms: Terms = TERMS) -> Talk:
+    return Talk(terms).run(segments)
+
+
+def send(body: bytes, *, terms: Terms = TERMS) -> Talk:
+    """Greet, name an envelope, send this after 354."""
+    return talk(HELLO, ENVELOPE, body, terms=terms)
+
+
+def cuts(data: bytes) -> Iterable[list[bytes]]:
+    """Every way to cut it in two, and byte by byte."""
+    for place in range(len(data) + 1):
+        yield [data[:place], data[place:]]
+    yield [data[place : place + 1] for place in range(len(data))]
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def test_the_banner_is_the_first_thing_said() -> None:
+    assert talk().output == b"220 mx.example ESMTP\r\n"
+
+
+def test_ehlo_offers_what_is_there() -> None:
+    assert talk(HELLO).output.endswith(
+        b"250-mx.example\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250-8BITMIME\r\n"
+        b"250 ENHANCEDSTATUSCODES\r\n"
+    )
+    assert talk(b"HELO client.example\r\n").output.endswith(b"\r\n250 mx.example\r\n")
+
+
+def test_a_message_goes_through() -> None:
+    done = send(b"Subject: x\r\n\r\n..dot\r\nend\r\n.\r\n")
+    assert done.messages == [b"Subject: x\r\n\r\n.dot\r\nend\r\n"]
+    assert done.codes == ["250", "250", "250", "354", "250"]
+    (start,) = done.envelopes
+    assert start.mail.sender.text == "a@b.example"
+    assert [path.text for path in start.recipients] == ["c@site.example"]
+
+
+def test_a_group_of_commands_is_answered_in_order() -> None:
+    done = talk(HELLO, b"NOOP\r\nMAIL FROM:<>\r\nRCPT TO:<x@y.example>\r\nRSET\r\nQUIT\r\n")
+    assert done.codes == ["250", "250", "250", "250", "250", "221"]
+    assert done.closed
+
+
+def test_another_message_may_follow_its_end_at_once() -> None:
+    done = send(b"one\r\n.\r\n" + ENVELOPE)
+    assert done.session.state is State.DATA
+    assert done.messages == [b"one\r\n"]
+
+
+SETUPS = {
+    State.START: (),
+    State.READY: (HELLO,),
+    State.MAIL: (HELLO, b"MAIL FROM:<a@b.example>\r\n"),
+    State.RCPT: (HELLO, b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<c@d.example>\r\n"),
+}
+
+
+@pytest.mark.parametrize("state", SETUPS)
+@pytest.mark.parametrize("verb", TABLE)
+def test_every_cell_of_the_table_is_what_the_session_does(verb: str, state: State) -> None:
+    argument = {
+        "HELO": " x.example",
+        "EHLO": " x.example",
+        "MAIL": " FROM:<a@b.example>",
+        "RCPT": " TO:<c@d.example>",
+        "VRFY": " postmaster",
+    }.get(verb, "")
+    before = talk(*SETUPS[state])
+    assert before.session.state is state
+    after = talk(*SETUPS[state], f"{verb}{argument}\r\n".encode())
+    reply = after.replies[-1]
+    cell = TABLE[verb][state]
+    if isinstance(cell, Reply):
+        assert reply == cell.wire().decode("ascii").rstrip("\r\n")
+        assert after.session.state is state
+    else:
+        assert reply[0] in "23"
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"FROBNICATE", "500 5.5.1"),
+        (b"", "500 5.5.1"),
+        (b"EHLO", "501 5.5.4"),
+        (b"EHLO a\x07b", "501 5.5.2"),
+        (b"EHLO a\rb", "501 5.5.2"),
+        (b"EHLO a\x00b", "501 5.5.2"),
+        (b"EHLO a\xc2\x85b", "501 5.5.4"),
+        (b"EHLO a\xe2\x80\xaeb", "501 5.5.4"),
+        (b"EHLO " + b"x" * 300, "501 5.5.4"),
+        (b"MAIL", "501 5.1.7"),
+        (b"MAIL FROM:<a@b", "501 5.1.7"),
+        (b"MAIL FROM:<a@b\rX>", "501 5.5.2"),
+        (b"MAIL FROM:<\xe4@b.example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@b.example> SIZE=x", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.example> SIZE=1 SIZE=2", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.example> SIZE=111111111111111111111", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.example> SMTPUTF8", "555 5.5.4"),
+        (b"MAIL FROM:<a@b.example> AUTH=<>", "555 5.5.4"),
+        (b"MAIL FROM:<a@b.example> SIZE=100001", "552 5.3.4"),
+        (b"RCPT TO:<a@b.example>", "503 5.5.1"),
+        (b"DATA", "503 5.5.1"),
+        (b"RSET now", "501 5.5.4"),
+        (b"QUIT now", "501 5.5.4"),
+        (b"VRFY", "501 5.5.4"),
+    ],
+)
+def test_what_is_wrong_is_answered_with_what_is_wrong(line: bytes, reply: str) -> None:
+    done = talk(HELLO, line + b"\r\n")
+    assert done.replies[-1].startswith(reply)
+    assert not done.closed
+
+
+@pytest.mark.parametrize("address", [b"<>", b"<bob>", b"<a@b@c>", b"<a@b> X=", b"<a@b.c> ORCPT=x"])
+def test_a_bad_recipient_leaves_the_transaction_as_it_was(address: bytes) -> None:
+    done = talk(HELLO, b"MAIL FROM:<>\r\nRCPT TO:" + address + b"\r\n")
+    assert done.codes[-1][0] == "5"
+    assert done.session.state is State.MAIL
+
+
+def test_a_host_name_need_not_be_one() -> None:
+    for name in (b"localhost", b"[192.0.2.1]", b"my_pc", b"J\xc3\xbcrgen-PC", b"J\xfcrgen-PC"):
+        assert talk(b"EHLO " + name + b"\r\n").session.state is State.READY
+
+
+def test_ehlo_and_rset_forget_the_message_under_way() -> None:
+    for word in (HELLO, b"RSET\r\n"):
+        done = talk(*SETUPS[State.RCPT], word, b"DATA\r\n")
+        assert done.codes[-1] == "503"
+        assert done.envelopes == []
+
+
+def test_sizes_are_refused_when_they_are_declared() -> None:
+    done = talk(HELLO, b"MAIL FROM:<a@b.example> SIZE=100000 BODY=8bitmime\r\n")
+    assert done.session.state is State.MAIL
+
+
+def test_a_command_line_may_be_2048_bytes_and_no_longer() -> None:
+    fits = b"NOOP " + b"x" * (LINE_BYTES - 7) + b"\r\n"
+    for line in (fits, b"NOOP " + b"x" * (LINE_BYTES - 6) + b"\r\n", b"x" * 10 * LINE_BYTES):
+        for segments in ([line], [line[:1000], line[1000:]]):
+            done = talk(HELLO, *segments)
+            assert done.closed is (line is not fits)
+            assert done.codes[-1] == ("250" if line is fits else "500")
+
+
+def test_a_command_ended_by_a_bare_lf_is_refused_unless_that_is_allowed() -> None:
+    assert talk(HELLO, b"NOOP\n").codes[-1] == "500"
+    assert talk(HELLO, b"NOOP\n", terms=LENIENT).codes[-1] == "250"
+
+
+def test_too_many_errors_end_the_session() -> None:
+    done = talk(HELLO, b"NONSENSE\r\n" * 100)
+    assert done.codes.count("500") == TERMS.errors + 1
+    assert done.codes[-1] == "421"
+    assert done.closed
+
+
+def test_commands_without_a_message_end_the_session() -> None:
+    done = talk(HELLO, b"NOOP\r\n" * 200)
+    assert done.codes[-1] == "421"
+    assert done.closed
+
+
+def test_recipients_beyond_the_limit_are_put_off() -> None:
+    group = b"MAIL FROM:<>\r\n" + b"RCPT TO:<x@site.example>\r\n" * 10_000
+    done = talk(HELLO, group, b"DATA\r\n", b".\r\n")
+    assert done.codes.count("452") == 9_000
+    assert len(done.envelopes[0].recipients) == 1000
+
+
+def test_a_browser_is_sent_away_before_it_says_more() -> None:
+    done = talk(b"POST / HTTP/1.1\r\n", b"Host: x\r\n\r\nMAIL FROM:<a@b.example>\r\n")
+    assert done.codes == ["554"]
+    assert done.closed
+
+
+# -- early talkers (threat 4R) ---------------------------------------------------------------------
+
+
+def test_who_speaks_before_the_banner_is_cut_off() -> None:
+    done = Talk()
+    done.session.receive_data(HELLO)
+    done.run([ENVELOPE])
+    assert done.output.startswith(b"554 5.5.1 ")
+    assert done.closed
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        (HELLO + ENVELOPE,),
+        (b"HELO x\r\n", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"),
+        (b"NOOP\r\n" + HELLO,),
+        (HELLO, ENVELOPE + b"body\r\n.\r\n"),
+        (HELLO, ENVELOPE + b"."),
+    ],
+)
+def test_who_does_not_wait_for_an_answer_is_cut_off(segments: tuple[bytes, ...]) -> None:
+    done = talk(*segments)
+    assert done.codes[-1] == "554"
+    assert done.closed
+    assert done.messages == []
+
+
+def test_what_comes_while_the_driver_prepares_is_early_too() -> None:
+    done = talk(HELLO)
+    done.session.receive_data(ENVELOPE)
+    event = done.session.next_event()
+    while not isinstance(event, DataStarts):
+        done.session.answer(OK)
+        event = done.session.next_event()
+    done.session.receive_data(b"body\r\n.\r\n")
+    done.session.answer(GO_AHEAD)
+    done.settle()
+    assert done.codes[-1] == "554"
+    assert done.closed
+
+
+# -- where a message ends (threats 1R, 3R) ---------------------------------------------------------
+
+FALSE_ENDS = [
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r",
+    b"\r.\r\n",
+    b"\r\n.\r",
+    b"\n.\r",
+    b"\r.\n",
+    b"\r\n\0.\r\n",
+    b"\r\n.\0\r\n",
+    b"\0\r\n.\n",
+    b"\r\r\n.\r\r\n",
+    b"\r\n.\r\r\n",
+    b"\r\n..\r\n",
+    b"\r\n.\x85",
+    b"\x85.\x85",
+    b"\xc2\x85.\xc2\x85",
+    b"\x0b.\x0b",
+    b"\x0c.\x0c",
+    b"\xe2\x80\xa8.\xe2\x80\xa8",
+    b"\r\n. \r\n",
+    b"\r\n.\t\r\n",
+    b"\x8d\x8a.\x8d\x8a",
+]
+SMUGGLED = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<boss@site.example>\r\nDATA\r\n"
+
+
+@pytest.mark.parametrize("terms", [TERMS, LENIENT], ids=["refuse", "normalise"])
+@pytest.mark.parametrize("end", FALSE_ENDS)
+def test_nothing_is_smuggled_past_a_false_end(end: bytes, terms: Terms) -> None:
+    body = b"Subject: x\r\n\r\nhello" + end + SMUGGLED + b"evil\r\n.\r\n"
+    outcomes = set()
+    for segments in cuts(body):
+        done = talk(HELLO, ENVELOPE, *segments, b"NOOP\r\n", terms=terms)
+        assert len(done.envelopes) == 1
+        assert len(done.messages) + len(done.refused) == 1
+        assert done.codes[-1] == "250"
+        assert done.session.state is State.READY
+        for message in done.messages:
+            stray = message.replace(b"\r\n", b"")
+            assert not {b"\r", b"\n", b"\0"} & {stray[i : i + 1] for i in range(len(stray))}
+        outcomes.add((tuple(done.messages), tuple(done.codes)))
+    assert len(outcomes) == 1
+
+
+def test_a_bare_cr_a_nul_or_a_bare_lf_is_refused_after_the_end() -> None:
+    for bad in (b"a\rb", b"a\0b", b"a\nb", b"\n", b"\r", b"\0"):
+        done = send(b"x\r\n" + bad + b"\r\n.\r\n")
+        assert done.replies[-1].startswith("554 5.6.0")
+        assert done.messages == []
+
+
+def test_a_bare_lf_is_normalised_where_that_is_allowed() -> None:
+    done = send(b"a\nb\n\n..c\r\nd\n.\r\n.\r\n", terms=LENIENT)
+    assert done.messages == [b"a\r\nb\r\n\r\n.c\r\nd\r\n\r\n"]
+
+
+def test_an_empty_message_is_a_message() -> None:
+    assert send(b".\r\n").messages == [b""]
+
+
+def test_a_very_long_line_streams_through() -> None:
+    done = Talk(replace(TERMS, message_bytes=20_000_000)).run(
+        [HELLO, ENVELOPE, *[b"x" * 65_536] * 160, b"\r\n.\r\n"]
+    )
+    assert len(done.messages[0]) == 160 * 65_536 + 2
+    assert done.largest <= 65_536 + 4
+
+
+def reference(raw: bytes) -> bytes:
+    """RFC 5321 4.5.2, line by line, for bodies whose line ends are all CRLF."""
+    lines = raw.split(b"\r\n")
+    return b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines)
+
+
+canonical_bodies = st.lists(
+    st.sampled_from([b".", b"..", b"a", b" ", b"\x85", b"..a", b"", b".a"]), max_size=12
+).map(lambda lines: b"".join(line + b"\r\n" for line in lines if line != b"."))
+
+
+@given(canonical_bodies, st.lists(st.integers(0, 80), max_size=6))
+def test_dots_are_unstuffed_the_same_however_it_is_cut(body: bytes, places: list[int]) -> None:
+    raw = body + b".\r\nREST"
+    edges = [0, *sorted(min(place, len(raw)) for place in places), len(raw)]
+    dotted = Dotted(BareLF.REFUSE)
+    out, rest = b"", b""
+    for start, end in itertools.pairwise(edges):
+        if dotted.ended:
+            rest += raw[start:end]
+        else:
+            out += dotted.feed(raw[start:end])
+    assert out == reference(body)
+    assert dotted.rest + rest == b"REST"
+    assert not dotted.fault
+
+
+@given(
+    st.lists(st.sampled_from([b"\r\n", b"\r\n.", b"\r", b"\n", b".", b"a"]), max_size=10),
+    st.booleans(),
+)
+def test_the_end_is_found_where_the_five_bytes_are(pieces: list[bytes], lenient: bool) -> None:
+    raw = b"".join(pieces)
+    end = (b"\r\n" + raw).find(b"\r\n.\r\n")
+    mode = BareLF.NORMALISE if lenient else BareLF.REFUSE
+    whole, split = Dotted(mode), Dotted(mode)
+    whole_out = whole.feed(raw)
+    split_out = b"".join(split.feed(raw[i : i + 1]) for i in range(len(raw)) if not split.ended)
+    assert whole.ended == split.ended == (end >= 0)
+    assert bool(whole.fault) == bool(split.fault)
+    if not whole.fault:
+        assert whole_out == split_out
+
+
+# -- limits of a message ---------------------------------------------------------------------------
+
+
+def test_a_message_over_the_limit_is_refused_at_its_end() -> None:
+    done = send(b"x" * 100_001 + b"\r\n.\r\n")
+    assert done.replies[-1].startswith("552 5.3.4")
+    assert [reply.code for reply in done.refused] == [552]
+    assert send(b"x" * 99_998 + b"\r\n.\r\n").codes[-1] == "250"
+    assert send(b"..\r\n" * 33_333 + b".\r\n").codes[-1] == "250", "stuffing is not counted"
+
+
+def test_a_refused_message_that_never_ends_is_cut_off() -> None:
+    done = talk(HELLO, ENVELOPE, *[b"x" * 50_000] * 10)
+    assert done.codes[-1] == "552"
+    assert done.closed
+
+
+def test_a_message_that_came_by_too_many_hosts_is_in_a_loop() -> None:
+    def hops(count: int) -> Talk:
+        return send(b"ReCeIvEd: x\r\n" * count + b"\r\nReceived: in the body\r\n" * 60 + b".\r\n")
+
+    assert hops(50).codes[-1] == "250"
+    assert hops(51).replies[-1].startswith("554 5.4.6")
+
+
+@given(st.lists(st.integers(0, 200), max_size=8))
+def test_hops_are_counted_the_same_however_the_header_is_cut(places: list[int]) -> None:
+    header = b"Received: a\r\nX: Received: b\r\nRECEIVED: c\r\n received: d\r\nreceived:e\r\n"
+    text = header + b"\r\nReceived: f\r\n"
+    edges = [0, *sorted(min(place, len(text)) for place in places), len(text)]
+    counter = HopCounter()
+    for start, end in itertools.pairwise(edges):
+        counter.feed(text[start:end])
+    assert counter.count == 3
+
+
+def test_the_driver_can_refuse_a_message_under_way() -> None:
+    full = Reply(452, "4.3.1", "no room")
+    done = talk(HELLO, ENVELOPE, b"one\r\n")
+    done.session.refuse_message(full)
+    done.session.receive_data(b"two\r\n.\r\n")
+    done.settle()
+    assert done.replies[-1] == "452 4.3.1 no room"
+    assert done.messages == []
+
+    done = talk(HELLO, ENVELOPE)
+    done.session.receive_data(b"one\r\n.\r\nNOOP\r\n")
+    assert done.session.next_event() == Chunk(b"one\r\n")
+    done.session.refuse_message(full)
+    done.settle()
+    assert done.replies[-2:] == ["452 4.3.1 no room", "250 2.0.0 ok"]
+    assert done.messages == []
+
+
+def test_a_refusal_at_data_forgets_the_envelope() -> None:
+    done = Talk(data_reply=Reply(451, "4.3.0", "later")).run([HELLO, ENVELOPE, b"DATA\r\n"])
+    assert done.codes[-2:] == ["451", "503"]
+
+
+def test_a_driver_that_breaks_the_rules_is_told() -> None:
+    session = Session(TERMS)
+    with pytest.raises(RuntimeError):
+        session.next_event()
+    session.greet()
+    with pytest.raises(RuntimeError):
+        session.answer(OK)
+    session.receive_data(HELLO)
+    session.next_event()
+    session.receive_data(b"MAIL FROM:<>\r\n")
+    session.next_event()
+    with pytest.raises(RuntimeError):
+        session.next_event()
+
+
+def test_a_reply_never_grows_a_line_by_what_it_quotes() -> None:
+    wire = Reply(550, "5.1.1", "no \r250 such\x1b[2J\xe4 user" + "x" * 1000).wire()
+    assert wire.count(b"\r") == wire.count(b"\n") == 1
+    assert len(wire) <= 512
+    assert wire.startswith(b"550 5.1.1 no ?250 such?[2J? user")
+
+
+# -- fuzz ------------------------------------------------------------------------------------------
+
+WORDS = [
+    *(verb.encode() for verb in TABLE),
+    HELLO,
+    ENVELOPE,
+    b"MAIL FROM:<",
+    b"RCPT TO:<",
+    b"@site.example>",
+    b"\r\n.\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b".",
+    b" ",
+    b'"',
+    b"\\",
+    b" SIZE=",
+    b"\xc3\xa4",
+    b"\xff",
+    b"x" * 2000,
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=30)), max_size=40))
+def test_no_bytes_make_the_session_raise(segments: list[bytes]) -> None:
+    done = Talk().run(segments)
+    assert done.session.state in State
+    for line in done.output.split(b"\r\n"):
+        assert all(0x20 <= byte <= 0x7E for byte in line)
+    for start in done.envelopes:
+        for path in (start.mail.sender, *start.recipients):
+            assert all(" " <= char <= "~" for char in path.text)
