@@ -27,6 +27,27 @@ from spoolscan.scanner.bounds import Bounds
 from spoolscan.units import Count, Duration, Size
 
 FILE: Final = "etc/spoolscan.toml"
+
+# pydantic speaks to programmers; this is for administrators.
+_ALLOWED: Final = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dataclass_type": "a table",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "frozen_set_type": "a list",
+    "greater_than_equal": "{ge:g} or more",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "model_type": "a table",
+    "path_type": "a path in quotes",
+    "string_type": "words in quotes",
+    "tuple_type": "a list",
+    "union_tag_invalid": "a kind of {expected_tags}",
+    "union_tag_not_found": 'a kind, such as kind = "yara"',
+}
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 
 
@@ -85,8 +106,8 @@ class _Section(BaseModel):
 class Site(_Section):
     """Who we are."""
 
-    hostname: str = Field(default_factory=socket.gethostname)
-    domains: tuple[Domain, ...] = Field(default_factory=lambda: (socket.gethostname(),))
+    hostname: Domain = Field(default_factory=socket.gethostname)
+    domains: tuple[Domain, ...] = Field(default_factory=lambda: (socket.gethostname().lower(),))
     networks: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
     admin: Mailbox = ""
 
@@ -131,7 +152,7 @@ class Receiver(_Section):
 class Scanner(_Section):
     """How messages are judged, and what becomes of those that cannot be."""
 
-    workers: int = Field(default=0, ge=0, le=256)
+    workers: int = Field(default=0, ge=0, le=256, strict=True)
     scan: Literal["suspicious", "all"] = "suspicious"
     attempts: Count = 3
     timeout: Duration = 120.0
@@ -140,7 +161,8 @@ class Scanner(_Section):
     limit: Literal["hold", "quarantine"] = "hold"
     unreadable: Policy = "hold"
     encrypted: Policy = "hold"
-    ambiguous: Policy = "hold"
+    deceptive: Policy = "hold"
+    ambiguous: Literal["note", "hold", "quarantine"] = "note"
 
 
 class YaraSettings(_Section):
@@ -250,9 +272,9 @@ class Config(_Section):
     def engines(self) -> list[YaraSettings | ClamdSettings | CommandSettings]:
         """The engines' settings, with the paths in them made absolute."""
         return [
-            settings.model_copy(update={"rules": self.path(settings.rules)})
-            if isinstance(settings, YaraSettings)
-            else settings
+            settings.model_copy(
+                update={name: self.path(it) for name, it in settings if isinstance(it, Path)}
+            )
             for settings in self.engine
         ]
 
@@ -265,7 +287,7 @@ def load(root: Path | str) -> Config:
     """Read a spool's settings.  Raises ConfigError with all that is wrong."""
     path = Path(root).absolute() / FILE
     try:
-        return read(path.read_bytes().decode("utf-8"), path)
+        return read(path.read_bytes().decode("utf-8-sig"), path)
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; `spoolscan init DIR` lays out a spool, --spool names one"
@@ -291,14 +313,23 @@ def read(text: str, path: Path) -> Config:
 
 def _line(path: Path, item: ErrorDetails) -> str:
     """One mistake: file, key, value, what is allowed."""
-    steps = [step for step in item["loc"] if step not in ("yara", "clamd", "command")]
+    where = item["loc"]
+    steps = [  # what follows a number is the kind of an engine, not a key
+        step
+        for before, step in zip(("", *where), where, strict=False)
+        if not isinstance(before, int)
+    ]
     key = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in steps)
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        what = "unknown setting" + _nearest(item["loc"])
+        what = "unknown setting" + _nearest(where)
+    elif item["type"] == "missing":
+        what = "missing; it has no default"
     else:
-        message = item["msg"].removeprefix("Value error, ")
-        what = message if item["type"] == "missing" else f"{message}; found {_shown(item['input'])}"
-    return f"{path}: {key.lstrip('.')}: {what}"
+        allowed = _ALLOWED.get(item["type"])
+        words = f"allowed: {allowed.format(**item.get('ctx', {}))}" if allowed else item["msg"]
+        what = f"{words.removeprefix('Value error, ')}; found {_shown(item['input'])}"
+    shown = key.lstrip(".").encode("unicode_escape").decode("ascii")
+    return f"{path}: {shown}: {what}"
 
 
 def _nearest(where: tuple[int | str, ...]) -> str:

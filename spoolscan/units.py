@@ -21,8 +21,6 @@ def _duration(value: object) -> object:
         if found is None:
             raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
         return float(found[1]) * _UNITS[found[2]]
-    if isinstance(value, bool):
-        raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
     return value
 
 
@@ -35,6 +33,8 @@ def _size(value: object) -> object:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Duration = Annotated[
+    float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False, strict=True)
+]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]

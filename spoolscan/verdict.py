@@ -31,6 +31,7 @@ class Cause(Enum):
     AMBIGUOUS = "ambiguous"
     UNREADABLE = "unreadable"
     ENCRYPTED = "encrypted"
+    DECEPTIVE = "deceptive"
 
 
 _CAUSES: Final = frozenset(cause.value for cause in Cause)
@@ -67,10 +68,13 @@ class Finding:
         return Cause(word) if word in _CAUSES else Cause.LIMIT
 
     @classmethod
-    def of_doubt(cls, doubt: Doubt, path: tuple[str, ...]) -> Finding:
-        """A reader's doubt as a finding; its name begins with the cause."""
+    def of_doubt(cls, doubt: Doubt, path: tuple[str, ...], *, remark: bool = False) -> Finding:
+        """A reader's doubt as a finding; its name begins with the cause.
+
+        A remark is for the record only: its verdict is CLEAN.
+        """
         name = f"{doubt.cause.value}: {doubt.reason}"
-        return cls(Verdict.UNSCANNABLE, path, name, "reader")
+        return cls(Verdict.CLEAN if remark else Verdict.UNSCANNABLE, path, name, "reader")
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -18,6 +19,11 @@ def with_attachment(subject: str, name: str, content: bytes) -> bytes:
     message = _letter(subject, "See below.\n")
     message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return message.as_bytes()
+
+
+def read(raw: bytes) -> EmailMessage:
+    """One that arrived."""
+    return message_from_bytes(raw, policy=SMTP)
 
 
 def _letter(subject: str, text: str) -> EmailMessage:

@@ -50,7 +50,7 @@ class World:
         for state in STATES:
             (root / state).mkdir(mode=0o700)
         self.spool = Spool(root)
-        self.settings = ForwarderSettings(f"maildir:{root}/maildir", "me.test", timeouts=SHORT)
+        self.settings = ForwarderSettings(f"maildir:{root}/maildir", "me.test")
 
     def put(
         self,
@@ -304,7 +304,8 @@ def test_whatever_a_server_does_the_message_waits_and_is_not_reported(
 ) -> None:
     queue_id = world.put(BOB, CAROL)
     step = "LHLO" if lmtp and step == "EHLO" else step
-    peer = world.against(Peer({step: BAD[how]}, lmtp=lmtp))
+    timeouts = SHORT if BAD[how] is Act.HANG else Timeouts()
+    peer = world.against(Peer({step: BAD[how]}, lmtp=lmtp), timeouts=timeouts)
     assert peer.deliveries == []
     assert world.names("outgoing") == [queue_id]
     assert world.states(queue_id) == ["RCPT", "RCPT"]
@@ -425,6 +426,25 @@ def test_they_flow_when_it_is_back(world: World) -> None:
     assert len(set(peer.recipients)) == 30
 
 
+def test_a_message_that_makes_the_server_hang_up_holds_nobody_else_up(world: World) -> None:
+    poison = [world.put(f"poison{number}@example.com") for number in range(4)]
+    for number in range(6):
+        world.put(f"user{number}@example.com")
+    peer = Peer({"RCPT": lambda who: Act.DROP if who.startswith("poison") else "250 ok"})
+    running(world, peer, lambda: len(peer.recipients) == 6, pause=0.05, concurrency=1)
+    assert world.names("outgoing") == poison
+    assert all(world.delay(queue_id) > 0 for queue_id in poison)
+
+
+def test_a_server_that_allows_few_connections_gets_few(world: World) -> None:
+    for number in range(30):
+        world.put(f"user{number}@example.com")
+    peer = Peer()
+    peer.answers["CONNECT"] = lambda _: "421 too many" if peer.open > 2 else "220 peer.test"
+    running(world, peer, lambda: len(peer.recipients) == 30, concurrency=8, pause=0.05)
+    assert len(set(peer.recipients)) == 30
+
+
 # Running
 
 
@@ -486,8 +506,7 @@ def test_told_to_stop_it_ends_what_is_in_hand(world: World) -> None:
 def test_told_to_stop_it_does_not_wait_for_ever(world: World) -> None:
     queue_id = world.put()
     peer = Peer({"END": Act.HANG})
-    long = Timeouts()
-    running(world, peer, lambda: "DATA" in peer.commands, grace=0.1, timeouts=long)
+    running(world, peer, lambda: "DATA" in peer.commands, grace=0.1)
     assert world.states(queue_id) == ["RCPT"]
 
 

@@ -320,7 +320,8 @@ PIECES = (
     b"\n", b"\r\n", b"\r", b"\0", b" ", b"\t", b":", b";", b'"', b"\\", b"=", b"*", b"(", b")",
     b"'", b"--", b"b", b"--b\n", b"--b--\n", b"Content-Type: ", b"multipart/mixed",
     b"message/rfc822", b"boundary=", b"boundary*0*=", b"=?utf-8?q?", b"=?utf-16?b?", b"?=", b"%62",
-    b"From x\n", b"\xff", b"Content-Transfer-Encoding: base64\n", b"\n\n", b"text/plain", b"multipart/digest",
+    b"From x\n", b"\xff", b"Content-Transfer-Encoding: base64\n", b"\n\n", b"text/plain",
+    b"multipart/digest",
 )  # fmt: skip
 
 

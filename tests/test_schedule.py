@@ -99,3 +99,11 @@ def test_a_cut_conversation_may_be_the_fault_of_the_message() -> None:
     assert throttle.admits(100)
     throttle.broke(100)
     assert not throttle.admits(100)
+
+
+def test_one_that_works_for_others_is_not_down() -> None:
+    throttle = Throttle(ceiling=3)
+    throttle.down(100)
+    throttle.worked()
+    assert throttle.admits(100)
+    assert throttle.limit == 2

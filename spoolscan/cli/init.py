@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -90,10 +90,15 @@ def fill_in(text: str, settings: Mapping[str, object]) -> str:
         if value is None:
             continue
         line = f"{key} = {_toml(value)}"
-        text, count = re.subn(rf"(?m)^#?{key} = .*$", lambda _, line=line: line, text, count=1)
+        text, count = re.subn(rf"(?m)^#?{key} = .*$", _constant(line), text, count=1)
         if count != 1:
             raise ConfigError(f"{config.FILE}: no line for {key}")
     return text
+
+
+def _constant(text: str) -> Callable[[re.Match[str]], str]:
+    """A replacement in which no backslash means anything."""
+    return lambda _: text
 
 
 def _toml(value: object) -> str:

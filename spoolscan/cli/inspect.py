@@ -92,6 +92,5 @@ def _show(file: str, report: Report) -> None:
         table(("no", "part", "type", "bytes", "looked at because"), rows)
     for finding in report.findings:
         where = " > ".join(finding.path) or "the message"
-        click.echo(
-            f"  {finding.verdict}: {plain(finding.name)} in {plain(where)} ({plain(finding.engine)})"
-        )
+        says = f"{plain(finding.name)} in {plain(where)} ({plain(finding.engine)})"
+        click.echo(f"  {finding.verdict}: {says}")

@@ -18,9 +18,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Final
 
-EICAR: Final = (
-    b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!" + b"$H+H*"
-)
+EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!" + b"$H+H*"
 PROGRAM: Final = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0".ljust(60, b"\0") + (
     b"\x80\0\0\0" + b"\0" * 64 + b"PE\0\0" + b"L\x01" + b"\0" * 400
 )
@@ -114,17 +112,17 @@ def _uuencoded() -> bytes:
 
 def _hidden_name() -> bytes:
     """An .exe whose name is told in two pieces, percent-encoded (RFC 2231)."""
-    body = base64.encodebytes(PROGRAM).decode()
-    return (
-        "From: alice@example.org\r\nTo: bob@example.com\r\nSubject: Photos\r\n"
-        "MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n"
-        "Content-Disposition: attachment;\r\n filename*1*=%2Ee%78e;\r\n"
-        " filename*0*=utf-8''photos\r\nContent-Transfer-Encoding: base64\r\n\r\n" + body
-    ).replace("\r\n", "\n").replace("\n", "\r\n").encode("ascii")
+    head = (
+        "From: alice@example.org\nTo: bob@example.com\nSubject: Photos\nMIME-Version: 1.0\n"
+        "Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n"
+        "Content-Disposition: attachment;\n filename*1*=%2Ee%78e;\n"
+        " filename*0*=utf-8''photos\n\n"
+    )
+    return (head.encode("ascii") + base64.encodebytes(PROGRAM)).replace(b"\n", b"\r\n")
 
 
 def _macro_document() -> bytes:
-    vba = b"Attribute VB_Name\0Sub AutoOpen()\r\nShell Environ(\"COMSPEC\")\r\nEnd Sub\r\n"
+    vba = b'Attribute VB_Name\0Sub AutoOpen()\r\nShell Environ("COMSPEC")\r\nEnd Sub\r\n'
     return zipped(
         {
             "[Content_Types].xml": b'<?xml version="1.0"?><Types/>',

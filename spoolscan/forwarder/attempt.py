@@ -10,7 +10,7 @@ deferred              stays RCPT; the message's next time is set
 
 With no RCPT left the file is removed.  A refused message with the null reverse-path (a report or
 notice itself) has nobody to tell: it goes to hold/ with its reason, recipients as they are, so that
-moving it back tries it again.  A crash between report and mark costs a second report, never one.
+moving it back tries it again.  A crash between report and mark makes a second report; none is lost.
 
 The functions here block, and are called in a thread.
 """

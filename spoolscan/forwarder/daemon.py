@@ -28,7 +28,7 @@ from typing import ParamSpec, TypeVar
 
 from spoolscan import log
 from spoolscan.envelope import SENT
-from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.errors import Corrupt, SpoolscanError
 from spoolscan.forwarder import attempt, routes
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.connection import Timeouts
@@ -61,38 +61,6 @@ class ForwarderSettings:
     messages: int = 100  # messages over one connection
     recipients: int = 100  # recipients of one transaction
     grace: float = 30.0  # how long deliveries in hand may take when told to stop
-
-
-@dataclass(slots=True, eq=False)
-class Hop:
-    """A next hop, how it is doing, and the messages that wait for it."""
-
-    route: Route
-    throttle: Throttle
-    waiting: deque[tuple[Entry, float]] = field(default_factory=deque)  # with the time of arrival
-    why: str = "the next hop gave no answer"
-
-    def is_down(self, now: float) -> bool:
-        return now < self.throttle.resumes
-
-    def ended(self, error: Exception | None) -> None:
-        """Learn from an attempt."""
-        if error is None:
-            self.throttle.worked()
-        elif isinstance(error, NextHopDown):
-            self.throttle.down(time.monotonic())
-            self.why = str(error)
-        elif isinstance(error, ConnectionLost):
-            self.throttle.broke(time.monotonic())
-            self.why = str(error)
-
-    def old(self, arrived_before: float) -> list[Entry]:
-        """Take out those who wait too long, to be looked at whether it is down or not."""
-        if not any(arrived <= arrived_before for _, arrived in self.waiting):
-            return []
-        old = [entry for entry, arrived in self.waiting if arrived <= arrived_before]
-        self.waiting = deque(item for item in self.waiting if item[1] > arrived_before)
-        return old
 
 
 class Forwarder:
@@ -168,8 +136,8 @@ class Forwarder:
             began = time.monotonic()
             try:
                 await self._list()
-            except TemporaryFailure as error:
-                log.event("forwarder", "-", logging.ERROR, problem=error)
+            except Exception as error:
+                log.event("forwarder", "-", logging.ERROR, problem=_words(error))
             took = time.monotonic() - began
             self._news.set()
             await watch.wait(self._soonest)
@@ -268,7 +236,8 @@ class Forwarder:
             for hop, indices in groups.items():
                 blank = _unsettled(hop, errors.get(hop))
                 outcomes.update((index, blank) for index in indices if index not in outcomes)
-            parked = await self._conclude(entry, work, outcomes, groups)
+            unheard = [hop for hop in groups if _says_nothing(errors.get(hop), tried=hop in ready)]
+            parked = await self._conclude(entry, work, outcomes, unheard, groups)
         except Exception as error:
             await self._set_aside(work.message.id, error)
         finally:
@@ -320,9 +289,14 @@ class Forwarder:
         entry: Entry,
         work: Work,
         outcomes: Mapping[int, Outcome],
+        unheard: Sequence[Hop],
         groups: Mapping[Hop, list[int]],
     ) -> bool:
-        """Put the message where it belongs now; True when it waits in memory for a next hop."""
+        """Put the message where it belongs now; True when it waits in memory for a next hop.
+
+        ``unheard`` are next hops that said nothing of this message, being down or full.  One that
+        broke off over it is not among them: such a message must not be what probes it next.
+        """
         retries = self._settings.retries
         now = time.time()
         expired = retries.expired(work.arrived, work.due, now)
@@ -330,12 +304,11 @@ class Forwarder:
         if not waits:
             return False
         deferred = {index for index, outcome in outcomes.items() if outcome.fate is Fate.DEFERRED}
-        down = [hop for hop in groups if hop.is_down(time.monotonic())]
-        reachable = deferred.difference(*(groups[hop] for hop in down))
-        if not down or reachable or now - work.arrived >= retries.expiry:
+        heard = deferred.difference(*(groups[hop] for hop in unheard))
+        if not unheard or heard or now - work.arrived >= retries.expiry:
             await asyncio.to_thread(work.message.defer, retries.next(work.arrived, now))
             return False
-        down[0].waiting.appendleft((entry, work.arrived))
+        unheard[0].waiting.appendleft((entry, work.arrived))
         return True
 
     async def _set_aside(self, queue_id: str, error: Exception) -> None:
@@ -363,20 +336,6 @@ class Forwarder:
             await asyncio.gather(*late, return_exceptions=True)
         for hop in self._hops.values():
             await hop.route.close()
-
-
-def _unsettled(hop: Hop, error: Exception | None) -> Outcome:
-    """For recipients of whom the route said nothing."""
-    if isinstance(error, ConnectionLost):
-        return Outcome(Fate.DEFERRED, "4.4.2", str(error))
-    if error is None or isinstance(error, NextHopDown):
-        return Outcome(Fate.DEFERRED, "4.4.1", hop.why)
-    return Outcome(Fate.DEFERRED, "4.3.0", f"trouble of our own: {_words(error)}")
-
-
-def _words(error: Exception) -> str:
-    """Ours are sentences; of any other one has to know its kind."""
-    return str(error) if isinstance(error, SpoolscanError) else repr(error)
 
 
 async def _to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

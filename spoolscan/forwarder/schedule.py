@@ -67,7 +67,11 @@ class Throttle:
         return now >= self.resumes and self.busy < self.limit
 
     def worked(self) -> None:
-        """The next hop has answered for a message, be it with yes or no."""
+        """The next hop has answered for a message, be it with yes or no: it is not down.
+
+        One that refused a connection only because it has enough of them is asked by fewer at once.
+        """
+        self.resumes = 0.0
         self.limit = min(self.limit + 1, self.ceiling)
         self._pause = 0.0
         self._broken = 0

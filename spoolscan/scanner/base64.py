@@ -26,9 +26,10 @@ _JUNK: Final = bytes(sorted(set(_OTHERS) - {ord("=")}))
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 _PIECE: Final = re.compile(rb"[A-Za-z0-9+/]{2,}+")
+_MOST_LINES: Final = 500_000  # some 38 MB in lines of the usual length
 _MOST_PIECES: Final = 200_000  # more than 10 MB of base64 that is padded line by line has
 _FROM_JUNK_ON: Final = re.compile(rb"[^A-Za-z0-9+/=\s][^\n]*")
-_LINE_WITH_JUNK: Final = re.compile(rb"(?m)^[A-Za-z0-9+/=\s]*?[^A-Za-z0-9+/=\s][^\n]*")
+_LINE_WITH_JUNK: Final = re.compile(rb"(?m)^[A-Za-z0-9+/= \t]*+[^A-Za-z0-9+/=\s][^\n]*")
 _WHOLE_QUADS: Final = re.compile(rb"(?m)^(?:[A-Za-z0-9+/=]{4})++")
 _ARMOUR_LINE: Final = re.compile(rb"(?m)^begin-base64[ \t][^\n]*\n")
 _ARMOUR_END: Final = re.compile(rb"(?m)^====")
@@ -58,13 +59,15 @@ def readings(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
 def _variants(body: bytes) -> Iterator[tuple[bytes, str]]:
     """The letters each way of reading leaves; padding among them ends a piece."""
     body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if body.count(b"\n") > _MOST_LINES:
+        raise LimitReached(f"broken base64 of more than {_MOST_LINES} lines")
     letters = body.translate(None, _JUNK)
     yield letters, "base64"
     if b"=" in letters.rstrip(b"="):
         yield letters.partition(b"=")[0], "base64 (stops at padding)"
         yield letters.replace(b"=", b""), "base64 (padding ignored)"
     if b"-" in body or b"_" in body:
-        yield body.translate(_URL_SAFE, _BLANKS), "base64 (URL-safe letters)"
+        yield body.translate(_URL_SAFE).translate(None, _JUNK), "base64 (URL-safe letters)"
     armoured = _ARMOUR_LINE.split(body, 1)
     if len(armoured) == 2:
         inside = _ARMOUR_END.split(armoured[1], 1)[0]
@@ -82,12 +85,11 @@ def _variants(body: bytes) -> Iterator[tuple[bytes, str]]:
 def _decode(text: bytes, budget: Budget) -> bytes:
     """What is left over of a piece, at padding or at the end, is padded.  Raises LimitReached."""
     budget.take_bytes(len(text) * 3 // 4)
-    if b"=" not in text.rstrip(b"=" + _BLANKS):
-        return _piece(text.translate(None, _OTHERS))
-    pieces = _PIECE.findall(text)
-    if len(pieces) > _MOST_PIECES:
+    if b"=" not in text.rstrip(b"="):
+        return _piece(text.rstrip(b"="))
+    if text.count(b"=") > 2 * _MOST_PIECES:
         raise LimitReached(f"base64 in more than {_MOST_PIECES} pieces")
-    return b"".join(map(_piece, pieces))
+    return b"".join(map(_piece, _PIECE.findall(text)))
 
 
 def _piece(letters: bytes) -> bytes:

@@ -84,6 +84,9 @@ def _binhex(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
     yield body, "as it stands"
 
 
+_BASE64_START: Final = re.compile(rb"\s*+[A-Za-z0-9+/_=-]{20}")
+_BASE64_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_= \t\r\n"
+
 # Looser words come after stricter ones: "x-gzip64" is base64 of what unpacks by its content.
 _READERS: Final[tuple[tuple[re.Pattern[str], _Readings], ...]] = (
     (re.compile(r"base.?64|\b64|gzip64"), base64.readings),
@@ -101,15 +104,6 @@ def _reader(encoding: str) -> _Readings | None:
     return next((reader for pattern, reader in _READERS if pattern.search(word)), None)
 
 
-_SHORTEST: Final = 24  # letters; below this any word would do
-
-
 def _looks_like_base64(body: bytes) -> bool:
-    """Whether nothing but base64 stands here, or is preceded by no more than a short line."""
-    if len(body) < _SHORTEST or _BASE64_START.match(body) is None:
-        return False
-    return base64.is_well_formed(body) or not body.translate(None, _BASE64_BYTES)
-
-
-_BASE64_START: Final = re.compile(rb"\s*+[A-Za-z0-9+/_=-]{20}")
-_BASE64_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n"
+    """Whether nothing but base64 stands here, and more of it than any word has letters."""
+    return _BASE64_START.match(body) is not None and not body.translate(None, _BASE64_BYTES)

@@ -31,7 +31,7 @@ from spoolscan.spool import Message, Spool
 from spoolscan.verdict import Cause, Report, Verdict
 
 STAGE: Final = "scanner"
-_GRAVITY: Final = ("pass", "hold", "quarantine")
+_GRAVITY: Final = ("note", "pass", "hold", "quarantine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Disposer:
         scanner = config.scanner
         self._policy = {
             Cause.LIMIT: scanner.limit,
+            Cause.DECEPTIVE: scanner.deceptive,
             Cause.AMBIGUOUS: scanner.ambiguous,
             Cause.UNREADABLE: scanner.unreadable,
             Cause.ENCRYPTED: scanner.encrypted,

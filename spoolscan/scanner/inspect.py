@@ -33,6 +33,7 @@ from spoolscan.verdict import Cause, Doubt, Finding, Part, Report, Verdict
 class Tools:
     """What a message is judged by.
 
+    ``remarks`` are the causes of doubt that are noted and leave a message clean.
     ``everything`` hands every part and the whole message to the engines; ``describe`` decodes also
     the harmless parts and what a banned message holds, so that size and digest of each are told.
     """
@@ -41,6 +42,7 @@ class Tools:
     doc: Patterns
     engines: Sequence[Engine]
     bounds: Bounds = Bounds()
+    remarks: frozenset[Cause] = frozenset()
     everything: bool = False
     describe: bool = False
 
@@ -90,6 +92,17 @@ class _Content:
     media_types: tuple[str, ...]
     depth: int
     rule: str | None
+    head: bytes | None = None  # for an encoded message or multipart: what stands above its body
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A part found, its names, its path, and whether the reader has opened it itself."""
+
+    part: mime.MimePart
+    names: Names
+    path: tuple[str, ...]
+    opened: bool
 
 
 class _Reading:
@@ -101,12 +114,17 @@ class _Reading:
         self.inspection = Inspection()
         self.report = self.inspection.report
         self.waiting: deque[_Content] = deque()
+        self.doubted: set[Finding] = set()
 
     def read(self, data: bytes) -> None:
         try:
             self.message(data, (), 0)
-            while self.waiting and self.report.verdict < Verdict.BANNED:
-                self.content(self.waiting.popleft())
+            while self.waiting:
+                item = self.waiting.popleft()
+                if self.report.verdict < Verdict.BANNED:
+                    self.content(item)
+                else:
+                    self.list_part(item.path, item.names, item.media_types, item.data, item.rule)
         except LimitReached as limit:
             self.doubt(Doubt(Cause.LIMIT, str(limit)), ())
 
@@ -115,42 +133,50 @@ class _Reading:
         structure = mime.read(data, self.budget)
         for doubt in structure.doubts:
             self.doubt(doubt, base)
-        named = [names.of_part(part.headers, self.budget) for part in structure.parts]
-        paths = _paths(structure, named, base)
-        for part_names, path in zip(named, paths, strict=True):
-            for doubt in part_names.doubts:
-                self.doubt(doubt, path)
-            self.match_bad(part_names, path)
+        rows = self.rows(structure, base)
+        for row in rows:
+            for doubt in row.names.doubts:
+                self.doubt(doubt, row.path)
+            self.match_bad(row.names, row.path)
         banned = self.report.verdict >= Verdict.BANNED
-        opened = {part.parent for part in structure.parts}
-        for index, (part, part_names, path) in enumerate(
-            zip(structure.parts, named, paths, strict=True)
-        ):
-            if index in opened and not part_names.readings:
+        for row in rows:
+            if row.opened and not row.names.readings:
                 continue
-            rule = None if banned else self.rule(part_names)
-            if index in opened or (banned and not self.tools.describe):
-                self.list_part(path, part_names, part.media_types, None, rule)
+            rule = None if banned else self.rule(row.names)
+            if row.opened or (banned and not self.tools.describe):
+                self.list_part(row.path, row.names, row.part.media_types, None, rule)
             else:
-                self.part(data, part, part_names, path, depth, rule)
+                self.part(data, row, depth, rule)
 
-    def part(
-        self,
-        data: bytes,
-        part: mime.MimePart,
-        part_names: Names,
-        path: tuple[str, ...],
-        depth: int,
-        rule: str | None,
-    ) -> None:
+    def rows(self, structure: mime.Structure, base: tuple[str, ...]) -> list[_Row]:
+        """Each part with its names, and where it lies: through the messages around it."""
+        parts = structure.parts
+        first_inside: dict[int | None, mime.MimePart] = {}
+        for part in parts:
+            first_inside.setdefault(part.parent, part)
+        rows: list[_Row] = []
+        around: list[tuple[str, ...]] = []
+        for index, part in enumerate(parts):
+            inside = first_inside.get(index)
+            carried = inside.headers if inside is not None and part.kind == "message" else ()
+            part_names = names.of_part(part.headers, self.budget, carried)
+            outside = base if part.parent is None else around[part.parent]
+            label = part_names.readings[0] if part_names.readings else f"part {part.number}"
+            rows.append(_Row(part, part_names, (*outside, label), inside is not None))
+            around.append(rows[-1].path if part.kind == "message" else outside)
+        return rows
+
+    def part(self, data: bytes, row: _Row, depth: int, rule: str | None) -> None:
         """Decode one part in every reading, and queue what is worth a look."""
+        part, path = row.part, row.path
         decoded, doubts = decode.transfer(data[part.start : part.end], part.encodings, self.budget)
         for doubt in doubts:
             self.doubt(doubt, path)
+        head = _head(part) if part.kind == "message" else None
         for number, reading in enumerate(decoded):
             where = path if number == 0 else (*path[:-1], f"{path[-1]} ({reading.how})")
             self.waiting.append(
-                _Content(reading.data, where, part_names, part.media_types, depth, rule)
+                _Content(reading.data, where, row.names, part.media_types, depth, rule, head)
             )
 
     def content(self, item: _Content) -> None:
@@ -158,12 +184,12 @@ class _Reading:
         self.budget.check_time()
         rule = item.rule or triage.suspicion(item.data, item.names.readings, item.media_types)
         self.list_part(item.path, item.names, item.media_types, item.data, rule)
-        if rule is None and not self.tools.everything:
+        if rule is None and item.head is None and not self.tools.everything:
             return
         self.inspection.samples.append(Sample(item.path, item.data))
         self.budget.check_depth(item.depth + 1)
-        if triage.is_message(item.data, item.media_types):
-            self.message(item.data, item.path, item.depth + 1)
+        if item.head is not None or triage.is_message(item.data, item.media_types):
+            self.message((item.head or b"") + item.data, item.path, item.depth + 1)
         for found in unpack(item.data, self.budget):
             if isinstance(found, Doubt):
                 self.doubt(found, item.path)
@@ -183,7 +209,9 @@ class _Reading:
     def match_bad(self, part_names: Names, path: tuple[str, ...]) -> None:
         match = self.tools.bad.first(part_names.lines)
         if match is not None:
-            self.report.findings.append(Finding(Verdict.BANNED, path, _line(match), basename(match.source)))
+            self.report.findings.append(
+                Finding(Verdict.BANNED, path, _line(match), basename(match.source))
+            )
 
     def rule(self, part_names: Names) -> str | None:
         """The line of matches.doc that makes a part worth decoding."""
@@ -191,8 +219,10 @@ class _Reading:
         return None if match is None else f"{basename(match.source)} {_line(match)}"
 
     def doubt(self, doubt: Doubt, path: tuple[str, ...]) -> None:
-        finding = Finding.of_doubt(doubt, path)
-        if finding not in self.report.findings:
+        remark = doubt.cause in self.tools.remarks
+        finding = Finding.of_doubt(doubt, path, remark=remark)
+        if finding not in self.doubted:
+            self.doubted.add(finding)
             self.report.findings.append(finding)
 
     def list_part(
@@ -221,15 +251,9 @@ def _line(match: Match) -> str:
     return f"line {match.line}: {match.pattern}"
 
 
-def _paths(
-    structure: mime.Structure, named: Sequence[Names], base: tuple[str, ...]
-) -> list[tuple[str, ...]]:
-    """Where each part lies: through the messages around it, by the likeliest name of each."""
-    paths: list[tuple[str, ...]] = []
-    around: list[tuple[str, ...]] = []
-    for part, part_names in zip(structure.parts, named, strict=True):
-        outside = base if part.parent is None else around[part.parent]
-        label = part_names.readings[0] if part_names.readings else f"part {part.number}"
-        paths.append((*outside, label))
-        around.append(paths[-1] if part.kind == "message" else outside)
-    return paths
+def _head(part: mime.MimePart) -> bytes:
+    """What makes a message of a decoded part: nothing, or for a multipart its Content-Type."""
+    if any(kind.startswith("message/") for kind in part.media_types):
+        return b""
+    lines = (header.raw for header in part.headers if header.name == "content-type")
+    return b"\r\n".join((*lines, b"", b""))

@@ -130,7 +130,7 @@ def _forms(texts: Iterable[str], doubts: dict[Doubt, None], budget: Budget) -> d
             name = name[: _LONGEST // 2] + name[-(_LONGEST // 2) :]
             doubts[Doubt(Cause.LIMIT, f"a name longer than {_LONGEST} characters")] = None
         if _TURNING.search(name):
-            doubts[Doubt(Cause.AMBIGUOUS, "a name whose letters change their order")] = None
+            doubts[Doubt(Cause.DECEPTIVE, "a name whose letters change their order")] = None
         if name:
             names[name] = None
         if len(names) > _MOST:

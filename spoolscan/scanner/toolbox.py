@@ -14,6 +14,7 @@ from spoolscan.errors import ConfigError
 from spoolscan.scanner import engines
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.patternfile import PatternFile
+from spoolscan.verdict import Cause
 
 
 def _silent(_: str) -> None:
@@ -35,6 +36,7 @@ class Toolbox:
             doc=self._doc.current(),
             engines=self.engines,
             bounds=config.bounds,
+            remarks=frozenset({Cause.AMBIGUOUS} if config.scanner.ambiguous == "note" else ()),
             everything=config.scanner.scan == "all",
         )
 

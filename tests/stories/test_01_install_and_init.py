@@ -106,4 +106,4 @@ def test_a_bad_pattern_is_named_by_file_and_line(spool: Gateway) -> None:
         file.write("\n")
     done = spoolscan("--spool", str(spool.root), "check")
     assert done.returncode == 78
-    assert f"matches.bad:{lines + 1}: " in done.stderr
+    assert f'matches.bad, line {lines + 1}, "": a blank line would match every mail' in done.stderr

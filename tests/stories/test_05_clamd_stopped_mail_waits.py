@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from clamd_server import EICAR, ClamdServer
 from gateway import ADMIN, Gateway
-from letters import letter, with_attachment
+from letters import letter, read, with_attachment
 from postfix_server import PostfixServer
 
 pytestmark = pytest.mark.real
@@ -55,9 +55,10 @@ def test_the_administrator_is_told_once_when_it_lasts(
     gateway.start()
     clamd.stop()
     gateway.send(OFFER)
-    (notice,) = postfix.wait_for(ADMIN)
-    assert b"Subject: [spoolscan] mail is waiting: clamd" in notice
-    gateway.wait_for_log("event=deferred", count=len(gateway.log().split("event=deferred")) + 2)
+    notice = read(postfix.wait_for(ADMIN)[0])
+    assert notice["Subject"].startswith("[spoolscan] mail is waiting: engine clamd at unix:")
+    assert "nothing passes unscanned" in notice.get_content()
+    gateway.wait_for_log("event=deferred", count=gateway.log().count("event=deferred") + 2)
     clamd.start()
     postfix.wait_for("bob@example.com")
     assert len(postfix.delivered(ADMIN)) == 1

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes
-
 import pytest
 from gateway import INSIDE, Gateway
-from letters import letter
+from letters import letter, read
 from postfix_server import PostfixServer
 
 pytestmark = pytest.mark.real
@@ -26,7 +24,7 @@ def test_the_sender_gets_a_report_with_the_words_of_the_next_hop(
     postfix.wait_for("bob@example.com")
     gateway.wait_until_done(queue_id)
 
-    report = message_from_bytes(raw)
+    report = read(raw)
     assert report.get_content_type() == "multipart/report"
     assert report.get_param("report-type") == "delivery-status"
     assert report["To"] == "alice@example.com"

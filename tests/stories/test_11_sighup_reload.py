@@ -46,7 +46,7 @@ def test_a_bad_pattern_file_keeps_the_old_one_and_the_log_says_why(
         patterns.write("\n")
     gateway.wait_in("quarantine", gateway.send(GAME))
     gateway.wait_until_done(gateway.send(letter("still passes")))
-    (line,) = gateway.wait_for_log(rf"matches\.bad:{number}: ")
+    (line,) = gateway.wait_for_log(rf"matches\.bad, line {number}, ")
     assert "scanmail" in line
 
 

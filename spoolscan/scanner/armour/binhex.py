@@ -15,10 +15,7 @@ from spoolscan.scanner.armour import Block
 from spoolscan.scanner.bounds import Budget, LimitReached
 
 _LETTERS: Final = rb"""!"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"""
-BEGIN: Final = re.compile(
-    rb"(?i:\(This file must be converted with BinHex[^\r\n]*)[\r\n]\s*+:?"
-    rb"|(?m:^):(?=[!-,\-0-689@A-NP-VX-Z\[`a-fh-mp-r]{40,64}:?\s*+$)"
-)
+BEGIN: Final = re.compile(rb"\(This file must be converted with BinHex[^\r\n]*[\r\n]\s*+:?")
 _AS_BASE64: Final = bytes.maketrans(
     _LETTERS, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 )

@@ -44,9 +44,7 @@ def decode(body: bytes, budget: Budget) -> bytes:
     budget.take_bytes(len(body))
     text = body.translate(None, b"\r\n")
     if b"=" in text:
-        text, count = _ESCAPED.subn(
-            lambda escape: _SHIFT_ESCAPED[escape[1][0]], text, count=_MOST_ESCAPES
-        )
-        if count == _MOST_ESCAPES:
-            raise LimitReached(f"yEnc with more than {count} escapes")
+        if text.count(b"=") > _MOST_ESCAPES:
+            raise LimitReached(f"yEnc with more than {_MOST_ESCAPES} escapes")
+        text = _ESCAPED.sub(lambda escape: _SHIFT_ESCAPED[escape[1][0]], text)
     return text.translate(_SHIFT)

@@ -13,36 +13,39 @@ import binascii
 import re
 import urllib.parse
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
+
+import re2
 
 from spoolscan.scanner import base64
-from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.bounds import Budget, LimitReached
 from spoolscan.scanner.content import sniff
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.scanner.unpack.seam import Member
 from spoolscan.verdict import Doubt
 
+
+def _compile(pattern: bytes) -> Any:  # re2 ships no types
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(pattern, options)
+
+
 _CONTROLS: Final = bytes(range(9)) + bytes(range(14, 27))
-_HEAD: Final = 4096
-_DATA_URI: Final = re.compile(
-    rb"(?i)data:(?P<type>[\w.+/-]{0,100}+)(?P<parameters>(?:;[\w.+=-]{0,80}+){0,8}+),"
-    rb"(?P<body>[^\"'`<>)\\]*+)"
+_HEAD: Final = 4096  # bytes in which a text shows that it is one
+_VALUE: Final = rb"(?:0x[0-9a-fA-F]{1,2}|[0-9]{1,3})"
+_URI: Final = _compile(rb"(?i)data:[\w.+/-]{0,100}((?:;[\w.+=-]{0,80}){0,8}),([^\"'`<>)\\]*)")
+_BASE64: Final = _compile(
+    rb"[A-Za-z0-9+/]{40,}(?:(?:[\"'`]\s{0,8}[+,]\s{0,80}[\"'`]|\\\r?\n|\\n|\r?\n[ \t>]{0,8})"
+    rb"[A-Za-z0-9+/]+)*={0,2}"
 )
-_BASE64: Final = re.compile(
-    rb"[A-Za-z0-9+/]{40,}+(?:(?:[\"'`]\s{0,8}[+,]\s{0,80}[\"'`]|\\\r?\n|\\n|\r?\n[ \t>]{0,8})"
-    rb"[A-Za-z0-9+/]++)*+={0,2}"
+_ARRAY: Final = _compile(rb"\[\s{0,8}(" + _VALUE + rb"(?:\s{0,8},\s{0,8}" + _VALUE + rb"){15,})")
+_HEX: Final = _compile(
+    rb"(?:\\x[0-9A-Fa-f]{2}){16,}|(?:%[0-9A-Fa-f]{2}){16,}|(?:[0-9A-Fa-f]{2}){32,}"
 )
-_SHORT_BASE64: Final = re.compile(
-    rb"[\"'`](?:TV[qprobA]|UEsDB|0M8R4K|JVBER|UmFyI|N3q8r)[A-Za-z0-9+/]{8,}+"
-)
-_NUMBERS: Final = re.compile(
-    rb"(?i)\[\s{0,8}(?:0x[0-9a-f]{1,2}|\d{1,3})(?:\s{0,8},\s{0,8}(?:0x[0-9a-f]{1,2}|\d{1,3})){15,}+"
-)
-_NUMBER: Final = re.compile(rb"(?i)0x[0-9a-f]{1,2}|\d{1,3}")
-_HEX: Final = re.compile(
-    rb"(?:\\x[0-9A-Fa-f]{2}){16,}+|(?:%[0-9A-Fa-f]{2}){16,}+|(?:[0-9A-Fa-f]{2}){32,}+"
-)
+_MOST_VALUES: Final = 4_000_000  # of one array
 _NOT_HEX: Final = bytes(sorted(set(range(256)) - set(b"0123456789abcdefABCDEF")))
+_JOINT: Final = re.compile(rb"[\"'`]\s{0,8}[+,]\s{0,80}[\"'`]|\\n")
 _NOTHING: Final = frozenset(("application/octet-stream", "text/plain"))
 
 
@@ -55,12 +58,12 @@ class Html:
         head = data[:_HEAD]
         if head.translate(None, _CONTROLS) != head:
             return False
-        return any(pattern.search(data) for pattern in (_DATA_URI, _BASE64, _NUMBERS, _HEX))
+        return any(pattern.search(data) for pattern in (_URI, _BASE64, _ARRAY, _HEX))
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
         meter = Meter(budget, len(data))
-        for uri in _DATA_URI.finditer(data):
-            content = _of_uri(uri, budget)
+        for uri in _URI.finditer(data):
+            content = _of_uri(uri[1], uri[2], budget)
             if content:
                 meter.member()
                 yield Member("", content)
@@ -71,9 +74,9 @@ class Html:
                 yield Member("", content)
 
 
-def _of_uri(uri: re.Match[bytes], budget: Budget) -> bytes:
-    body = urllib.parse.unquote_to_bytes(uri["body"])
-    if b";base64" in uri["parameters"].lower():
+def _of_uri(parameters: bytes, body: bytes, budget: Budget) -> bytes:
+    body = urllib.parse.unquote_to_bytes(body)
+    if b";base64" in parameters.lower():
         return next(base64.readings(body, budget))[0]
     budget.take_bytes(len(body))
     return body
@@ -82,17 +85,25 @@ def _of_uri(uri: re.Match[bytes], budget: Budget) -> bytes:
 def _runs(data: bytes, meter: Meter) -> Iterator[bytes]:
     """Every long run of encoded bytes outside data: URIs, decoded."""
     for run in _BASE64.finditer(data):
-        if not data.endswith(b",", run.start() - 1, run.start()):
-            yield from (read for read, _ in base64.readings(_joined(run[0]), meter.budget))
-    for numbers in _NUMBERS.finditer(data):
-        values = [int(value, 0) for value in _NUMBER.findall(numbers[0])]
-        meter.take(len(values))
-        yield bytes(value & 0xFF for value in values)
+        if data[run.start() - 1 : run.start()] != b",":
+            text = _JOINT.sub(b"", run[0])
+            yield next(base64.readings(text, meter.budget))[0]
+    for array in _ARRAY.finditer(data):
+        yield _numbers(array[1], meter)
     for digits in _HEX.finditer(data):
         text = digits[0].translate(None, _NOT_HEX)
         meter.take(len(text) // 2)
         yield binascii.unhexlify(text[: len(text) // 2 * 2])
 
 
-def _joined(run: bytes) -> bytes:
-    return run.replace(b"\\n", b"")
+def _numbers(array: bytes, meter: Meter) -> bytes:
+    """Bytes written as numbers, decimal or hexadecimal.  Raises LimitReached."""
+    count = array.count(b",") + 1
+    if count > _MOST_VALUES:
+        raise LimitReached(f"array of more than {_MOST_VALUES} numbers")
+    meter.take(count)
+    try:
+        return bytes(map(int, array.split(b",")))
+    except ValueError:
+        values = (value.strip() for value in array.split(b","))
+        return bytes(int(value, 16 if value[:2] == b"0x" else 10) & 0xFF for value in values)

@@ -27,6 +27,7 @@ _CONTROL: Final = re.compile(rb"\\(?:'[0-9A-Fa-f]{0,2}|[A-Za-z]+(?:-?\d+)?|[^A-Z
 _NOT_HEX: Final = bytes(sorted(set(range(256)) - set(b"0123456789abcdefABCDEF")))
 _COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MOST_GROUPS: Final = 200_000
+_MOST_CONTROLS: Final = 1_000_000
 _DEEPEST: Final = 4  # groups within an object's data that are left out
 
 
@@ -69,7 +70,10 @@ def _blobs(text: bytes, meter: Meter) -> Iterator[bytes]:
 
 
 def _unhex(text: bytes, meter: Meter) -> bytes:
-    digits = _CONTROL.sub(b"", text).translate(None, _NOT_HEX)
+    digits, count = _CONTROL.subn(b"", text, count=_MOST_CONTROLS)
+    if count == _MOST_CONTROLS:
+        raise LimitReached(f"RTF object with more than {count} control words")
+    digits = digits.translate(None, _NOT_HEX)
     meter.take(len(digits) // 2)
     return binascii.unhexlify(digits[: len(digits) // 2 * 2])
 

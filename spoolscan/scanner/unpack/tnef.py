@@ -57,7 +57,6 @@ class _Attachment:
             names.pop("", None)  # a title without an ending tells nothing more
         for content in self.contents or ([b""] if names else []):
             for name in names.values() or ("",):
-                meter.member()
                 meter.take(len(content))
                 yield Member(name, content)
         yield from _member("", self.picture, meter)
@@ -87,6 +86,7 @@ class Tnef:
             if kind == _RENDERING or (level == 2 and attachment is None):
                 if attachment is not None:
                     yield from attachment.members(meter)
+                meter.member()
                 attachment = _Attachment()
             if kind == _MESSAGE_PROPERTIES:
                 yield from _bodies(body, meter)

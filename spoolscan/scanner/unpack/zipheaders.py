@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.bounds import Budget, LimitReached
 
 _LOCAL: Final = struct.Struct("<4s5HLLLHH")
 _CENTRAL: Final = struct.Struct("<4s6HLLLHHHHHLL")
@@ -161,7 +161,7 @@ def _local(data: bytes, at: int) -> Entry | None:
 def _directory(data: bytes, budget: Budget) -> Iterator[Entry]:
     """Every central directory entry, with its offset made absolute."""
     at = data.find(b"PK\1\2")
-    shift = end = 0
+    shift = end = count = 0
     while at >= 0:
         if at >= end:
             end = data.find(b"PK\5\6", at)
@@ -171,7 +171,9 @@ def _directory(data: bytes, budget: Budget) -> Iterator[Entry]:
         if entry is None:
             at = data.find(b"PK\1\2", at + 4)
             continue
-        budget.check_time()
+        count += 1
+        if count > 4 * budget.bounds.parts:
+            raise LimitReached(f"zip with more than {count - 1} directory entries")
         yield entry
         at = data.find(b"PK\1\2", behind)
 
