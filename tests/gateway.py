@@ -52,7 +52,7 @@ class Gateway:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        sys.stderr.write(self.log())  # pytest shows it with a failure
+        sys.stderr.write(self._end_of_log())  # pytest shows it with a failure
 
     # Settings
 
@@ -94,12 +94,16 @@ class Gateway:
         """`spoolscan run`, until it says READY."""
         output = self._log.with_suffix(".out")
         self._begin(output, sys.executable, "-m", "spoolscan", "--spool", str(self.root), "run")
-        until(lambda: self._runs() and output.read_bytes() == b"READY\n", "READY", tell=self.log)
+        until(
+            lambda: self._runs() and output.read_bytes() == b"READY\n",
+            "READY",
+            tell=self._end_of_log,
+        )
 
     def start_receiver(self) -> None:
         """The spool's own bin/smtpd alone, until it greets."""
         self._begin(self._log.with_suffix(".out"), str(self.root / "bin" / "smtpd"))
-        until(lambda: self._runs() and answers(self.port), "smtpd greets", tell=self.log)
+        until(lambda: self._runs() and answers(self.port), "smtpd greets", tell=self._end_of_log)
 
     def _begin(self, output: Path, *command: str) -> None:
         assert self._process is None
@@ -108,10 +112,13 @@ class Gateway:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=log
             )
 
+    def _end_of_log(self) -> str:
+        return self.log()[-5000:]
+
     def _runs(self) -> bool:
         assert self._process is not None
         if (status := self._process.poll()) is not None:
-            raise AssertionError(f"it ended with {status}:\n{self.log()}")
+            raise AssertionError(f"it ended with {status}:\n{self._end_of_log()}")
         return True
 
     def stop(self) -> int | None:
@@ -145,11 +152,11 @@ class Gateway:
 
     def signal(self, stage: str, number: signal.Signals) -> None:
         """To one stage."""
-        os.kill(until(lambda: self.process(stage), f"{stage} runs", tell=self.log), number)
+        os.kill(until(lambda: self.process(stage), f"{stage} runs", tell=self._end_of_log), number)
 
     def signal_worker(self, number: signal.Signals) -> None:
         """To one of the scanner's workers."""
-        os.kill(until(self.workers, "a worker", tell=self.log)[0], number)
+        os.kill(until(self.workers, "a worker", tell=self._end_of_log)[0], number)
 
     def workers(self) -> list[int]:
         """The process ids of the scanner's workers."""
@@ -168,7 +175,7 @@ class Gateway:
                 else []
             ),
             f"{pattern!r} in the log",
-            tell=self.log,
+            tell=self._end_of_log,
         )
 
     # Mail
@@ -234,7 +241,7 @@ class Gateway:
             until(
                 lambda: next((path for path in self._files(state) if path.name == queue_id), None),
                 f"{queue_id} in {state}/",
-                tell=self.log,
+                tell=self._end_of_log,
             )
             or Path()
         )
@@ -245,7 +252,7 @@ class Gateway:
             # Twice, for a message that is put back moves against the order in which we look.
             lambda: not any(self.find(queue_id) for queue_id in queue_ids * 2),
             f"{queue_ids} done",
-            tell=self.log,
+            tell=self._end_of_log,
         )
 
 

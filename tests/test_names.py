@@ -197,15 +197,15 @@ def test_lines_hold_both_spellings_of_a_name_its_case_the_types_and_the_fields()
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "cause"),
     [
-        DISPOSITION + b"filename=a.txt; filename=a.exe\n\n",
-        DISPOSITION + b"filename=a.txt\nContent-Type: a/b; name=a.exe\n\n",
-        DISPOSITION + 'filename="a\u202etxt.exe"'.encode() + b"\n\n",
+        (DISPOSITION + b"filename=a.txt; filename=a.exe\n\n", Cause.AMBIGUOUS),
+        (DISPOSITION + b"filename=a.txt\nContent-Type: a/b; name=a.exe\n\n", Cause.AMBIGUOUS),
+        (DISPOSITION + 'filename="a\u202etxt.exe"'.encode() + b"\n\n", Cause.DECEPTIVE),
     ],
 )
-def test_a_name_that_may_be_another_is_doubted(header: bytes) -> None:
-    assert Cause.AMBIGUOUS in causes(named(header))
+def test_a_name_that_may_be_another_is_doubted(header: bytes, cause: Cause) -> None:
+    assert cause in causes(named(header))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ from spoolscan.errors import Corrupt, SpoolscanError
 from spoolscan.forwarder import attempt, routes
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.connection import Timeouts
-from spoolscan.forwarder.delivery import ConnectionLost, Fate, NextHopDown, Outcome, Route
+from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
+from spoolscan.forwarder.hop import Hop, words
 from spoolscan.forwarder.schedule import Retries, Throttle
 from spoolscan.forwarder.smtp import ConnectionSettings
 from spoolscan.notices import Templates
@@ -137,7 +138,7 @@ class Forwarder:
             try:
                 await self._list()
             except Exception as error:
-                log.event("forwarder", "-", logging.ERROR, problem=_words(error))
+                log.event("forwarder", "-", logging.ERROR, problem=words(error))
             took = time.monotonic() - began
             self._news.set()
             await watch.wait(self._soonest)
@@ -165,13 +166,8 @@ class Forwarder:
 
     def _patience(self) -> float | None:
         """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
-        now = time.monotonic()
-        pauses = (
-            max(hop.throttle.resumes - now, 0.0)
-            for hop in self._hops.values()
-            if hop.waiting and hop.throttle.busy < hop.throttle.limit
-        )
-        return min(pauses, default=None)
+        pauses = (hop.pause() for hop in self._hops.values())
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     async def _dispatch(self) -> None:
         """Begin with all that can be begun."""
@@ -179,9 +175,8 @@ class Forwarder:
             await self._begin(entry)
 
     def _next(self) -> Entry | None:
-        now = time.monotonic()
         for hop in self._hops.values():
-            if hop.waiting and hop.throttle.admits(now):
+            if hop.waiting and hop.admits():
                 return hop.waiting.popleft()[0]
         return self._fresh.popleft() if self._fresh else None
 
@@ -194,10 +189,9 @@ class Forwarder:
             self._forget(entry.queue_id)
             return
         groups = self._groups(work)
-        now = time.monotonic()
-        ready = [hop for hop in groups if hop.throttle.admits(now)]
+        ready = [hop for hop in groups if hop.admits()]
         old = time.time() - work.arrived >= self._settings.retries.expiry
-        if groups and not ready and not (old and all(hop.is_down(now) for hop in groups)):
+        if groups and not ready and not (old and all(hop.is_down() for hop in groups)):
             work.message.close()
             next(iter(groups)).waiting.append((entry, work.arrived))
             return
@@ -234,9 +228,13 @@ class Forwarder:
                 if isinstance(error, Corrupt):
                     raise error
             for hop, indices in groups.items():
-                blank = _unsettled(hop, errors.get(hop))
+                blank = hop.unsettled(errors.get(hop))
                 outcomes.update((index, blank) for index in indices if index not in outcomes)
-            unheard = [hop for hop in groups if _says_nothing(errors.get(hop), tried=hop in ready)]
+            unheard = [
+                hop
+                for hop in groups
+                if hop not in ready or isinstance(errors.get(hop), NextHopDown)
+            ]
             parked = await self._conclude(entry, work, outcomes, unheard, groups)
         except Exception as error:
             await self._set_aside(work.message.id, error)
@@ -275,7 +273,7 @@ class Forwarder:
         except Exception as error:
             hop.ended(error)
             log.event(
-                "forwarder", message.id, logging.WARNING, hop=hop.route.name, problem=_words(error)
+                "forwarder", message.id, logging.WARNING, hop=hop.route.name, problem=words(error)
             )
             return error
         else:
@@ -315,7 +313,7 @@ class Forwarder:
         """What cannot be read goes to hold/, all else is tried again later.  Never raises."""
         if isinstance(error, Gone | Incomplete):
             return
-        log.event("forwarder", queue_id, logging.ERROR, problem=_words(error))
+        log.event("forwarder", queue_id, logging.ERROR, problem=words(error))
         try:
             if isinstance(error, Corrupt):
                 why = f"This file cannot be forwarded: {error}\n"

@@ -1,0 +1,195 @@
+"""Containers of our own making, each with one file in it: what the unpackers are tried on."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import tarfile
+import zipfile
+
+PAYLOAD = b"MZ\x90\x00" + bytes(range(256)) * 4 + b"the end"
+NAME = "invoice.exe"
+PLAIN = b"Dear all,\r\nthe figures you asked for are below, with kind regards.\r\n"
+
+
+def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in files or ((NAME, PAYLOAD),):
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, method)
+    return buffer.getvalue()
+
+
+def without_directory(archive: bytes) -> bytes:
+    return archive[: archive.index(b"PK\1\2")]
+
+
+def patched(archive: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
+    """Bytes put over those at ``offset`` behind the first ``signature``."""
+    at = archive.index(signature) + offset
+    return archive[:at] + value + archive[at + len(value) :]
+
+
+def tarred(name: str = NAME, data: bytes = PAYLOAD, form: int = tarfile.PAX_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def gzipped(data: bytes = PAYLOAD, name: str = NAME) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=buffer, mtime=0) as file:
+        file.write(data)
+    return buffer.getvalue()
+
+
+def uuencoded(data: bytes = PAYLOAD, name: str = NAME) -> bytes:
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    return b"begin 644 " + name.encode() + b"\n" + b"".join(lines) + b"`\nend\n"
+
+
+def yencoded(data: bytes = PAYLOAD, name: str = NAME) -> bytes:
+    letters = bytearray()
+    for byte in data:
+        shifted = (byte + 42) % 256
+        letters += b"=" + bytes([(shifted + 64) % 256]) if shifted in b"\0\n\r=" else (
+            bytes([shifted])
+        )
+    head = f"=ybegin line=128 size={len(data)} name={name}\r\n".encode()
+    return head + bytes(letters) + f"\r\n=yend size={len(data)}\r\n".encode()
+
+
+def binhexed(data: bytes = PAYLOAD, name: str = NAME) -> bytes:
+    header = bytes([len(name)]) + name.encode() + b"\0TEXTMINE\0\0"
+    file = header + struct.pack(">LLH", len(data), 0, 0) + data + b"\0\0"
+    packed = file.replace(b"\x90", b"\x90\0")
+    letters = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
+    usual = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    text = base64.b64encode(packed).rstrip(b"=").translate(bytes.maketrans(usual, letters))
+    lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    return b"(This file must be converted with BinHex 4.0)\n\n:" + lines + b":\n"
+
+
+def tnef(*attributes: tuple[int, int, bytes]) -> bytes:
+    """Attributes as level, number and value."""
+    pieces = [b"\x78\x9f\x3e\x22\x01\x00"]
+    for level, number, value in attributes:
+        pieces.append(struct.pack("<BHHL", level, number, 0, len(value)) + value + b"\0\0")
+    return b"".join(pieces)
+
+
+def mapi(*properties: tuple[int, int, bytes]) -> bytes:
+    """Properties as type, key and value."""
+    pieces = [struct.pack("<L", len(properties))]
+    for kind, key, value in properties:
+        padding = b"\0" * (-len(value) % 4)
+        pieces.append(struct.pack("<HHLL", kind, key, 1, len(value)) + value + padding)
+    return b"".join(pieces)
+
+
+def winmail(name: str = NAME, data: bytes = PAYLOAD, title: str = "") -> bytes:
+    title_value = (title or name).encode() + b"\0"
+    long_name = name.encode("utf-16-le") + b"\0\0"
+    return tnef(
+        (2, 0x9002, b"\0" * 14),
+        (2, 0x8010, title_value),
+        (2, 0x800F, data),
+        (2, 0x9005, mapi((0x1F, 0x3707, long_name))),
+    )
+
+
+def package(name: str = NAME, data: bytes = PAYLOAD) -> bytes:
+    path = f"C:\\temp\\{name}".encode() + b"\0"
+    return (
+        b"\2\0" + name.encode() + b"\0" + path + b"\0\0\3\0"
+        + struct.pack("<L", len(path)) + path + struct.pack("<L", len(data)) + data
+    )  # fmt: skip
+
+
+def ole_object(native: bytes, class_name: bytes = b"Package") -> bytes:
+    words = struct.pack("<LLL", 0x501, 2, len(class_name) + 1) + class_name + b"\0"
+    return words + b"\0" * 8 + struct.pack("<L", len(native)) + native
+
+
+def rtf(blob: bytes) -> bytes:
+    digits = binascii.hexlify(blob)
+    return b"{\\rtf1\\ansi{\\object\\objemb{\\*\\objdata " + digits + b"}{\\result x}}}"
+
+
+def compound(*streams: tuple[str, bytes]) -> bytes:
+    """An OLE file; "storage/stream" for one storage deep.  Streams are padded past 4096 bytes."""
+    free, end, fat_mark = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+    names: list[tuple[str, int, int, int, int]] = []  # name, kind, next, child, stream index
+    storages = list(dict.fromkeys(name.split("/")[0] for name, _ in streams if "/" in name))
+    entries: list[list[int | str]] = [["Root Entry", 5, free, free, end, 0]]
+    chains: list[bytes] = []
+
+    def link(parent: int, number: int) -> None:
+        """Put an entry behind the last child of its parent."""
+        if entries[parent][3] == free:
+            entries[parent][3] = number
+            return
+        last = int(entries[parent][3])
+        while entries[last][2] != free:
+            last = int(entries[last][2])
+        entries[last][2] = number
+
+    for storage in storages:
+        entries.append([storage, 1, free, free, 0, 0])
+        link(0, len(entries) - 1)
+    for name, data in streams:
+        parent = 1 + storages.index(name.split("/")[0]) if "/" in name else 0
+        entries.append([name.split("/")[-1], 2, free, free, len(chains), max(len(data), 4096)])
+        chains.append(data.ljust(4096, b"\0"))
+        link(parent, len(entries) - 1)
+    del names
+    directory_sectors = (len(entries) + 3) // 4
+    fat = [fat_mark, *range(2, directory_sectors + 1), end]
+    body: list[bytes] = []
+    starts: list[int] = []
+    for data in chains:
+        count = (len(data) + 511) // 512
+        starts.append(len(fat))
+        fat += [*range(len(fat) + 1, len(fat) + count), end]
+        body.append(data.ljust(count * 512, b"\0"))
+    directory = b""
+    for name, kind, right, child, start, size in entries:
+        words = str(name).encode("utf-16-le")
+        first = starts[int(start)] if kind == 2 else end
+        directory += struct.pack(
+            "<64sHBBLLL36xLQ", words, len(words) + 2, kind, 1, free, right, child, first, size
+        )
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 16
+    header += struct.pack("<5H6x", 0x3E, 3, 0xFFFE, 9, 6)
+    header += struct.pack("<9L", 0, 1, 1, 0, 4096, end, 0, end, 0)
+    header += struct.pack("<109L", 0, *[free] * 108)
+    table = struct.pack(f"<{len(fat)}L", *fat).ljust(512, b"\xff")
+    return header + table + directory.ljust(directory_sectors * 512, b"\0") + b"".join(body)
+
+
+SPECIMENS: dict[str, bytes] = {
+    "zip": zipped(),
+    "gzip": gzipped(),
+    "bzip2": bz2.compress(PAYLOAD),
+    "xz": lzma.compress(PAYLOAD),
+    "lzma": lzma.compress(PAYLOAD, lzma.FORMAT_ALONE),
+    "tar": tarred(),
+    "OLE": compound(("\1Ole10Native", b"\0\0\0\0" + package())),
+    "RTF": rtf(ole_object(package())),
+    "TNEF": winmail(),
+    "uuencode": PLAIN + uuencoded() + PLAIN,
+    "yEnc": PLAIN + yencoded(),
+    "BinHex": PLAIN + binhexed(),
+    "HTML": b'<a download href="data:application/octet-stream;base64,'
+    + base64.b64encode(PAYLOAD)
+    + b'">your invoice</a>',
+    "unopened": b"7z\xbc\xaf\x27\x1c\0\4" + PAYLOAD,
+}

@@ -1,0 +1,380 @@
+"""Containers as senders of viruses make them, format by format."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import struct
+import tarfile
+import zipfile
+
+import pytest
+from containers import (
+    NAME,
+    PAYLOAD,
+    PLAIN,
+    compound,
+    gzipped,
+    mapi,
+    ole_object,
+    package,
+    patched,
+    rtf,
+    tarred,
+    tnef,
+    uuencoded,
+    winmail,
+    without_directory,
+    zipped,
+)
+
+from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
+from spoolscan.scanner.unpack import Member, unpack
+from spoolscan.verdict import Cause, Doubt
+
+
+def opened(data: bytes, bounds: Bounds = Bounds()) -> list[Member]:
+    return [item for item in unpack(data, Budget(bounds)) if isinstance(item, Member)]
+
+
+def causes(data: bytes) -> list[Cause]:
+    return [item.cause for item in unpack(data, Budget(Bounds())) if isinstance(item, Doubt)]
+
+
+THE_FILE = Member(NAME, PAYLOAD)
+
+# --- zip
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_zip_is_opened_by_every_method_we_know(method: int) -> None:
+    archive = zipped(method=method)
+    assert opened(archive) == [THE_FILE]
+    assert causes(archive) == []
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"GIF89a" + PLAIN + zipped(),
+        zipped() + PLAIN * 100,
+        without_directory(zipped()),
+        b"PK00" + zipped(),
+        zipped(("a.txt", b"innocent")) + zipped(),
+        zipped() + zipped(("a.txt", b"innocent")),
+        b"PK\3\4" * 100 + zipped(),
+    ],
+    ids=["behind junk", "before junk", "no directory", "marked", "second", "first", "behind fakes"],
+)
+def test_a_zip_is_opened_wherever_it_stands(archive: bytes) -> None:
+    assert THE_FILE in opened(archive)
+
+
+def test_both_names_of_a_zip_member_are_seen_and_their_difference_told() -> None:
+    archive = patched(zipped(), b"PK\3\4", 30, b"invoice.txt")
+    assert opened(archive) == [Member("invoice.txt", PAYLOAD), THE_FILE]
+    assert causes(archive) == [Cause.AMBIGUOUS]
+
+
+def test_a_member_that_only_the_directory_describes_rightly_is_opened() -> None:
+    archive = patched(zipped(), b"PK\3\4", 8, struct.pack("<H", 0))
+    assert THE_FILE in opened(archive)
+    assert Cause.AMBIGUOUS in causes(archive)
+
+
+def test_a_method_that_both_views_give_falsely_is_seen_through() -> None:
+    archive = zipped()
+    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        archive = patched(archive, signature, offset, struct.pack("<H", 0))
+    assert opened(archive) == [THE_FILE]
+
+
+def test_an_encrypted_member_is_a_doubt_and_still_has_its_name() -> None:
+    archive = zipped()
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        archive = patched(archive, signature, offset, b"\1\0")
+    assert opened(archive) == [Member(NAME, b"")]
+    assert causes(archive) == [Cause.ENCRYPTED]
+
+
+def test_a_method_that_we_do_not_open_is_a_doubt_and_names_it() -> None:
+    archive = zipped()
+    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        archive = patched(archive, signature, offset, struct.pack("<H", 98))
+        archive = patched(archive, signature, offset + 6, b"\1\2\3\4")
+    found = [item for item in unpack(archive, Budget(Bounds())) if isinstance(item, Doubt)]
+    assert found == [Doubt(Cause.UNREADABLE, "zip members packed with ppmd are not opened")]
+    assert opened(archive) == [Member(NAME, b"")]
+
+
+def test_a_wrong_checksum_is_a_doubt_and_costs_nothing() -> None:
+    archive = zipped()
+    for signature, offset in ((b"PK\3\4", 14), (b"PK\1\2", 16)):
+        archive = patched(archive, signature, offset, b"\1\2\3\4")
+    assert opened(archive) == [THE_FILE]
+    assert causes(archive) == [Cause.UNREADABLE]
+
+
+def test_a_member_whose_sizes_follow_it_is_opened() -> None:
+    class Pipe(io.RawIOBase):
+        """Cannot be sought, so that sizes are written behind the data."""
+
+        def __init__(self) -> None:
+            self.written = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]  # bytes are all it gets
+            self.written += bytes(data)
+            return len(data)
+
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        pipe = Pipe()
+        with zipfile.ZipFile(pipe, "w", method) as archive:  # type: ignore[call-overload]  # a raw stream will do
+            archive.writestr(NAME, PAYLOAD)
+        assert THE_FILE in opened(pipe.written)
+        assert THE_FILE in opened(without_directory(pipe.written))
+
+
+def test_overlapping_members_end_at_a_bound() -> None:
+    kernel = without_directory(zipped(("0", bytes(1 << 20))))
+    directory = b"".join(
+        patched(zipped(("0", bytes(1 << 20))), b"PK\1\2", 46, b"%d" % (number % 10))[len(kernel) :]
+        for number in range(4000)
+    )
+    with pytest.raises(LimitReached):
+        opened(b"".join(kernel for _ in range(600)) + directory)
+
+
+def test_a_bomb_ends_at_the_ratio() -> None:
+    bomb = zipped(("0", bytes(3 << 20)))
+    with pytest.raises(LimitReached, match="times its size"):
+        opened(bomb, Bounds(ratio=100))
+
+
+def test_one_volume_of_a_split_zip_is_a_doubt() -> None:
+    assert Cause.UNREADABLE in causes(patched(zipped(), b"PK\5\6", 4, b"\1\0"))
+
+
+def test_a_zip_of_which_nothing_can_be_read_is_a_doubt() -> None:
+    assert causes(b"PK\3\4" + b"\xff" * 40) == [Cause.UNREADABLE]
+
+
+def test_an_empty_zip_is_fine() -> None:
+    buffer = io.BytesIO()
+    zipfile.ZipFile(buffer, "w").close()
+    assert (opened(buffer.getvalue()), causes(buffer.getvalue())) == ([], [])
+
+
+# --- compressed files and tar
+
+
+def test_streams_that_follow_one_another_are_one_file() -> None:
+    assert opened(gzipped(b"one, ") + gzipped(b"two")) == [Member(NAME, b"one, two")]
+
+
+def test_what_stands_behind_a_stream_is_a_member_of_its_own() -> None:
+    assert opened(gzipped(b"one") + PAYLOAD) == [Member(NAME, b"one"), Member("", PAYLOAD)]
+
+
+def test_a_stream_with_a_wrong_checksum_gives_what_it_held() -> None:
+    broken = gzipped()[:-8] + b"\0" * 8
+    assert opened(broken) == [THE_FILE]
+    assert causes(broken) == [Cause.UNREADABLE]
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_long_names_in_a_tar_are_whole(form: int) -> None:
+    folder = "a" * 60 if form == tarfile.USTAR_FORMAT else "a" * 150
+    assert opened(tarred(f"{folder}/{'b' * 90}.exe", form=form)) == [
+        Member(f"{folder}/{'b' * 90}.exe", PAYLOAD)
+    ]
+
+
+def test_a_tar_behind_the_end_of_a_tar_is_read_on() -> None:
+    assert opened(tarred("a.txt", b"innocent") + tarred()) == [
+        Member("a.txt", b"innocent"),
+        THE_FILE,
+    ]
+
+
+def test_a_link_in_a_tar_is_a_name_without_content() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        link = tarfile.TarInfo("passwords")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert opened(buffer.getvalue()) == [Member("passwords", b"")]
+
+
+def test_a_tar_cut_short_is_a_doubt() -> None:
+    assert causes(tarred()[:700]) == [Cause.UNREADABLE]
+
+
+# --- Outlook and Office
+
+
+def test_an_attachment_whose_names_end_differently_is_given_under_both() -> None:
+    assert opened(winmail("invoice.exe", title="invoice.txt")) == [
+        Member("invoice.exe", PAYLOAD),
+        Member("invoice.txt", PAYLOAD),
+    ]
+
+
+def test_every_attachment_of_a_winmail_dat_is_whole() -> None:
+    one = (2, 0x9002, b"\0" * 14), (2, 0x8010, b"a.txt\0"), (2, 0x800F, b"first")
+    two = (2, 0x9002, b"\0" * 14), (2, 0x8010, b"b.txt\0"), (2, 0x800F, PAYLOAD)
+    assert opened(tnef(*one, *two)) == [Member("a.txt", b"first"), Member("b.txt", PAYLOAD)]
+
+
+def test_a_message_in_a_winmail_dat_is_a_member_that_can_be_opened() -> None:
+    inner = winmail()
+    value = b"\x07\x03\x02\0\0\0\0\0\xc0\0\0\0\0\0\0\x46" + inner
+    outer = tnef((2, 0x9002, b"\0" * 14), (2, 0x9005, mapi((0x0D, 0x3701, value))))
+    assert opened(outer) == [Member("", inner)]
+
+
+def test_the_bodies_of_a_winmail_dat_are_members() -> None:
+    stored = b"{\\rtf1 hello}"
+    rtf_value = struct.pack("<LL4sL", len(stored) + 12, len(stored), b"MELA", 0) + stored
+    properties = mapi((0x102, 0x1013, b"<html>"), (0x102, 0x1009, rtf_value))
+    assert opened(tnef((1, 0x9003, properties))) == [
+        Member("message.html", b"<html>"),
+        Member("message.rtf", stored),
+    ]
+
+
+def test_compressed_rtf_is_expanded() -> None:
+    # The example of [MS-OXRTFCP] section 3.2.
+    packed = binascii.unhexlify(
+        "2d0000002b0000004c5a4675f1c5c7a703000a00726370673132354232"
+        "0af32068656c090020627705b06c647d0a800fa0"
+    )
+    members = opened(tnef((1, 0x9003, mapi((0x102, 0x1009, packed)))))
+    assert members[0].data == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+
+
+def test_a_winmail_dat_cut_short_is_a_doubt() -> None:
+    assert causes(winmail()[:-200]) == [Cause.UNREADABLE]
+
+
+DIGITS = binascii.hexlify(ole_object(package()))
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b"{\\rtf1{\\object{\\*\\objdata \r\n " + DIGITS[:40] + b"\r\n\t " + DIGITS[40:] + b"}}}",
+        b"{\\rt{\\object{\\*\\objdata" + DIGITS[:41] + b"{\\*\\foo a1b2}" + DIGITS[41:] + b"}}}",
+        b"{\\rtf1{\\*\\objdata " + DIGITS[:50] + b"\\bar7 {}\\'a1" + DIGITS[50:] + b"}}",
+        b"{\\rtf1{\\*\\objdata " + b" ".join(bytes([digit]) for digit in DIGITS),
+        b"{\\rtf1{\\*\\objdata\\bin%d " % (len(DIGITS) // 2) + ole_object(package()) + b"}}",
+    ],
+    ids=["white space", "inner group", "control words", "blank between digits", "binary"],
+)
+def test_an_object_in_rtf_is_found_however_its_digits_are_hidden(hidden: bytes) -> None:
+    assert THE_FILE in opened(hidden)
+
+
+def test_an_object_in_rtf_that_is_a_compound_file_is_given_as_such() -> None:
+    inner = compound(("Package", PAYLOAD))
+    assert inner in [member.data for member in opened(rtf(ole_object(inner, b"Word.Document")))]
+
+
+def test_a_compound_file_gives_what_is_something_and_leaves_the_rest() -> None:
+    document = compound(("WordDocument", b"\0" * 5000), ("ObjectPool/Package", zipped()))
+    members = opened(document)
+    assert [member.name for member in members] == ["ObjectPool/Package"]
+    assert THE_FILE in opened(members[0].data)
+
+
+def test_the_source_of_macros_is_a_member() -> None:
+    # One chunk, all literals: each flag byte before eight letters.
+    text = b'\x00Attribut' b'e VB_Name = "ThisDocument"\r\nSub AutoOpen()\r\n'
+    source = b"Attribute VB_Name = \"ThisDocument\"\r\nSub AutoOpen()\r\n"
+    chunk = text[:9]
+    rest = text[9:]
+    for at in range(0, len(rest), 8):
+        chunk += b"\0" + rest[at : at + 8]
+    packed = b"\1" + struct.pack("<H", 0xB000 | len(chunk) - 1) + chunk
+    document = compound(("VBA/ThisDocument", b"\x16\1\0" * 20 + packed))
+    assert opened(document) == [Member("VBA/ThisDocument", source)]
+
+
+def test_attachments_of_an_outlook_message_have_their_names() -> None:
+    message = compound(
+        ("__attach_version1.0_#00000000/__substg1.0_3707001F", NAME.encode("utf-16-le")),
+        ("__attach_version1.0_#00000000/__substg1.0_37010102", PAYLOAD.ljust(4096, b"\0")),
+    )
+    assert [member.name.rstrip("\0") for member in opened(message)] == [NAME]
+
+
+def test_an_encrypted_document_is_a_doubt() -> None:
+    assert causes(compound(("EncryptedPackage", b"\0" * 64))) == [Cause.ENCRYPTED]
+
+
+def test_a_compound_file_whose_chains_go_in_circles_ends() -> None:
+    document = bytearray(compound(("Package", PAYLOAD)))
+    document[512 + 4 : 512 + 8] = struct.pack("<L", 1)
+    assert isinstance(opened(bytes(document)), list)
+
+
+# --- text
+
+
+def test_several_files_in_one_text_are_all_found() -> None:
+    text = PLAIN + uuencoded(b"first", "a.txt") + PLAIN + uuencoded() + PLAIN
+    assert opened(text) == [Member("a.txt", b"first"), THE_FILE]
+
+
+def test_a_block_without_its_end_stops_at_the_next() -> None:
+    text = uuencoded(b"first", "a.txt").replace(b"end\n", b"") + uuencoded()
+    assert opened(text) == [Member("a.txt", b"first"), THE_FILE]
+
+
+LETTERS = base64.b64encode(PAYLOAD)
+SMUGGLED = {
+    "data: URI": b'<a href="data:application/zip;name=x;base64,' + LETTERS + b'">',
+    "data: URI, escaped": b"<a href='data:," + b"".join(b"%%%02X" % byte for byte in PAYLOAD) + b"'>",
+    "atob": b"<script>var b = atob('" + LETTERS + b"');",
+    "pieces": b'<script>var b = "' + b'" +\n "'.join((LETTERS[:100], LETTERS[100:])) + b'";',
+    "array": b"new Uint8Array([" + b",".join(b"%d" % byte for byte in PAYLOAD) + b"])",
+    "hex array": b"var b = [ " + b", ".join(b"0x%02x" % byte for byte in PAYLOAD) + b" ]",
+    "hex": b"var b = '" + PAYLOAD.hex().encode() + b"'",
+    "escapes": b'var b = "' + b"".join(b"\\x%02x" % byte for byte in PAYLOAD) + b'"',
+    "quoted mail": PLAIN + b"> " + b"\n> ".join(LETTERS[at : at + 76] for at in range(0, 1400, 76)),
+}
+
+
+@pytest.mark.parametrize("page", SMUGGLED.values(), ids=SMUGGLED)
+def test_a_file_smuggled_in_a_page_is_found(page: bytes) -> None:
+    assert any(member.data == PAYLOAD for member in opened(page))
+
+
+def test_a_page_without_files_has_no_members() -> None:
+    page = b"<html><p>" + PLAIN + b"<pre>" + bytes(range(32, 127)).hex().encode() + b"</pre></html>"
+    assert opened(page) == []
+
+
+# --- what is recognised and not opened
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"7z\xbc\xaf\x27\x1c\0\4", "7z archives"),
+        (b"Rar!\x1a\x07\x01\0", "RAR archives"),
+        (b"MSCF\0\0\0\0", "cabinets"),
+        (b"\x28\xb5\x2f\xfd\x04", "Zstandard files"),
+        (bytes(32769) + b"CD001", "disc images"),
+        (PAYLOAD + b"7z\xbc\xaf\x27\x1c\0\4", "7z archives"),
+        (b"GIF89a" + PLAIN + b"Rar!\x1a\x07\0", "RAR archives"),
+    ],
+)
+def test_an_archive_that_nobody_opens_is_a_doubt(data: bytes, what: str) -> None:
+    found = list(unpack(data, Budget(Bounds())))
+    assert Doubt(Cause.UNREADABLE, f"{what} are not opened") in found
