@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from spoolscan import share
 from spoolscan.errors import ConfigError
+from spoolscan.forwarder.schedule import Retries
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.units import Count, Duration, Size
 
@@ -36,6 +37,7 @@ _ALLOWED: Final = {
     "finite_number": "a finite number",
     "float_type": "a number",
     "frozen_set_type": "a list",
+    "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:g} or more",
     "int_from_float": "a whole number",
     "int_type": "a whole number",
@@ -202,15 +204,6 @@ class CommandSettings(_Section):
 Engine = Annotated[YaraSettings | ClamdSettings | CommandSettings, Field(discriminator="kind")]
 
 
-class Retries(_Section):
-    """When a message that was deferred is tried again."""
-
-    first: Duration = 60.0
-    shortest: Duration = 300.0
-    longest: Annotated[Duration, Field(le=86_400)] = 3600.0
-    expiry: Duration = 5 * 86400.0
-
-
 class Timeouts(_Section):
     """How long a next hop may take (RFC 5321 section 4.5.3.2, but for the first)."""
 
@@ -227,6 +220,8 @@ class Forwarder(_Section):
     next_hop: str = "maildir:maildir"
     mark: bool = True
     concurrency: Count = 10
+    pause: Annotated[Duration, Field(gt=0)] = 5.0
+    longest_pause: Duration = 300.0
     idle: Duration = 5.0
     messages: Count = 100
     recipients: Count = 100

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from clamd_server import ClamdServer
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is decides no test.
+settings.register_profile("spoolscan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spoolscan")
 
 
 @pytest.fixture(scope="session")

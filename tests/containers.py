@@ -60,8 +60,8 @@ def yencoded(data: bytes = PAYLOAD, name: str = NAME) -> bytes:
     letters = bytearray()
     for byte in data:
         shifted = (byte + 42) % 256
-        letters += b"=" + bytes([(shifted + 64) % 256]) if shifted in b"\0\n\r=" else (
-            bytes([shifted])
+        letters += (
+            b"=" + bytes([(shifted + 64) % 256]) if shifted in b"\0\n\r=" else (bytes([shifted]))
         )
     head = f"=ybegin line=128 size={len(data)} name={name}\r\n".encode()
     return head + bytes(letters) + f"\r\n=yend size={len(data)}\r\n".encode()
@@ -127,8 +127,8 @@ def rtf(blob: bytes) -> bytes:
 def compound(*streams: tuple[str, bytes]) -> bytes:
     """An OLE file; "storage/stream" for one storage deep.  Streams are padded past 4096 bytes."""
     free, end, fat_mark = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
-    names: list[tuple[str, int, int, int, int]] = []  # name, kind, next, child, stream index
     storages = list(dict.fromkeys(name.split("/")[0] for name, _ in streams if "/" in name))
+    # Of each: name, kind, next sibling, first child, number of the stream, size.
     entries: list[list[int | str]] = [["Root Entry", 5, free, free, end, 0]]
     chains: list[bytes] = []
 
@@ -150,7 +150,6 @@ def compound(*streams: tuple[str, bytes]) -> bytes:
         entries.append([name.split("/")[-1], 2, free, free, len(chains), max(len(data), 4096)])
         chains.append(data.ljust(4096, b"\0"))
         link(parent, len(entries) - 1)
-    del names
     directory_sectors = (len(entries) + 3) // 4
     fat = [fat_mark, *range(2, directory_sectors + 1), end]
     body: list[bytes] = []

@@ -150,11 +150,11 @@ class Gateway:
                 return pid
         return 0
 
-    def signal(self, stage: str, number: signal.Signals) -> None:
+    def send_signal(self, stage: str, number: signal.Signals) -> None:
         """To one stage."""
         os.kill(until(lambda: self.process(stage), f"{stage} runs", tell=self._end_of_log), number)
 
-    def signal_worker(self, number: signal.Signals) -> None:
+    def send_signal_to_worker(self, number: signal.Signals) -> None:
         """To one of the scanner's workers."""
         os.kill(until(self.workers, "a worker", tell=self._end_of_log)[0], number)
 
@@ -237,14 +237,12 @@ class Gateway:
 
     def wait_in(self, state: str, queue_id: str) -> Path:
         """Its file, once it lies in that state."""
-        return (
-            until(
-                lambda: next((path for path in self._files(state) if path.name == queue_id), None),
-                f"{queue_id} in {state}/",
-                tell=self._end_of_log,
-            )
-            or Path()
+        (found,) = until(
+            lambda: [path for path in self._files(state) if path.name == queue_id],
+            f"{queue_id} in {state}/",
+            tell=self._end_of_log,
         )
+        return found
 
     def wait_until_done(self, *queue_ids: str) -> None:
         """All delivered, or given up: no file of theirs is left."""

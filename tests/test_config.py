@@ -255,7 +255,7 @@ def test_no_file_no_utf8_and_no_permission_are_told_with_the_file(tmp_path: Path
 def test_settings_cannot_be_changed_once_they_are_read() -> None:
     settings = read("")
     with pytest.raises(ValueError, match="frozen"):
-        settings.scanner.workers = 5  # type: ignore[misc] # that is the point
+        settings.scanner.workers = 5
 
 
 def test_the_command_line_says_it_and_exits_with_78(

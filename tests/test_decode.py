@@ -53,7 +53,8 @@ MISUSED = {
     "lines that end in junk": by_line(LETTERS, 60, b"#abce01234567fghj\n"),
     "lines of three that end in junk": by_line(LETTERS, 63, b"#abce01234567fghj\n"),
     "a line of junk before": b"begin-base64 744 a.exe\n" + BASE64 + b"====\n",
-    "two bodies, each padded": base64.encodebytes(PAYLOAD[:100]) + base64.encodebytes(PAYLOAD[100:]),
+    "two bodies, each padded": base64.encodebytes(PAYLOAD[:100])
+    + base64.encodebytes(PAYLOAD[100:]),
     "more behind the padding": LETTERS.rstrip(b"=") + b"====\n" + base64.b64encode(b"innocent"),
     "text behind the padding": base64.encodebytes(PAYLOAD + b"!") + b"\n-- \nmy list\n",
     "bare carriage returns": BASE64.replace(b"\n", b"\r"),
@@ -154,7 +155,9 @@ def test_decoding_is_counted_before_it_is_done() -> None:
         decode.transfer(BASE64, ("base64",), Budget(Bounds(decoded_bytes=len(PAYLOAD) - 1)))
 
 
-@pytest.mark.parametrize("word", ["base64", "quoted-printable", "uuencode", "yenc", "binhex", "7bit"])
+@pytest.mark.parametrize(
+    "word", ["base64", "quoted-printable", "uuencode", "yenc", "binhex", "7bit"]
+)
 @given(body=st.lists(st.sampled_from([b"A", b"=", b"\r", b"\n", b"-", b" ", b"4D", b"M", b"\x90"])))
 def test_nothing_raises_whatever_the_body(word: str, body: list[bytes]) -> None:
     assert readings(b"".join(body), word)

@@ -1,4 +1,7 @@
-"""The forwarder over a real spool, against servers good and bad."""
+"""The forwarder over a real spool, against servers good and bad.
+
+Long, because all of it is one world (a spool and a server) put into one situation after another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -21,11 +23,11 @@ from loopback import answers, free_port, until
 from postfix_server import PostfixServer
 from smtp_peer import Act, Answer, Peer, Then
 
-from spoolscan import __version__, disk
+from spoolscan import __version__, config, disk
+from spoolscan.config import Timeouts
 from spoolscan.envelope import Envelope, Recipient, ScanMark
 from spoolscan.errors import ConfigError
-from spoolscan.forwarder.connection import Timeouts
-from spoolscan.forwarder.daemon import Forwarder, ForwarderSettings
+from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
 from spoolscan.spool import STATES, Spool
 
@@ -50,7 +52,7 @@ class World:
         for state in STATES:
             (root / state).mkdir(mode=0o700)
         self.spool = Spool(root)
-        self.settings = ForwarderSettings(f"maildir:{root}/maildir", "me.test")
+        self.settings = config.Forwarder()
 
     def put(
         self,
@@ -68,7 +70,11 @@ class World:
         return draft.commit(to="outgoing")
 
     def forwarder(self, **values: object) -> Forwarder:
-        settings = replace(self.settings, **values)  # type: ignore[arg-type] # names are checked by replace
+        settings = config.Config(
+            root=self.root,
+            site=config.Site(hostname="me.test"),
+            forwarder=self.settings.model_copy(update=values),
+        )
         return Forwarder(settings, self.spool, Templates([ETC]))
 
     async def once(self, peer: Peer | None = None, **values: object) -> None:

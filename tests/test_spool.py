@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
+import stat
 import sys
 import threading
 import time
@@ -274,8 +274,7 @@ def _folder(path: str, outside: Path) -> None:
 
 
 def _socket(path: str, outside: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
+    os.mknod(path, stat.S_IFSOCK | 0o600)
 
 
 @pytest.mark.parametrize("made", [_link, _hard_link, _fifo, _folder, _socket])
@@ -293,9 +292,10 @@ def test_what_is_no_plain_file_is_never_followed_and_is_held_as_it_is(
     made(path, outside)
     kind = os.lstat(path).st_mode
     assert [entry.queue_id for entry in spool.entries("incoming")] == sorted([good, FOREIGN_ID])
-    for take in (lambda: spool.open("incoming", FOREIGN_ID), lambda: spool.claim(FOREIGN_ID)):
-        with pytest.raises(Corrupt):
-            take()
+    with pytest.raises(Corrupt):
+        spool.open("incoming", FOREIGN_ID)
+    with pytest.raises(Corrupt):
+        spool.claim(FOREIGN_ID)
     spool.hold("incoming", FOREIGN_ID, "strange\n")
     assert names(spool, "hold") == [FOREIGN_ID, f"{FOREIGN_ID}.why.txt"]
     assert os.lstat(spool.path("hold", FOREIGN_ID)).st_mode == kind
@@ -368,7 +368,7 @@ def test_a_message_in_hand_when_something_died_is_tried_three_times_and_then_hel
     spool: Spool,
 ) -> None:
     queue_id = put(spool)
-    outcomes = []
+    outcomes: list[tuple[str, int, str]] = []
     for _ in range(3):
         spool.claim(queue_id).close()
         outcomes += Spool(spool.root).recover(3)

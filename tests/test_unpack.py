@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import io
+import json
+import os
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from containers import (
@@ -42,6 +47,7 @@ def causes(data: bytes) -> list[Cause]:
     return [item.cause for item in unpack(data, Budget(Bounds())) if isinstance(item, Doubt)]
 
 
+CORPUS = Path(os.environ.get("SPOOLSCAN_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 THE_FILE = Member(NAME, PAYLOAD)
 
 # --- zip
@@ -71,6 +77,10 @@ def test_a_zip_is_opened_by_every_method_we_know(method: int) -> None:
 )
 def test_a_zip_is_opened_wherever_it_stands(archive: bytes) -> None:
     assert THE_FILE in opened(archive)
+
+
+def test_a_zip_that_begins_as_an_installer_is_opened_too() -> None:
+    assert THE_FILE in opened(compound(("Package", PLAIN)) + zipped())
 
 
 def test_both_names_of_a_zip_member_are_seen_and_their_difference_told() -> None:
@@ -141,13 +151,16 @@ def test_a_member_whose_sizes_follow_it_is_opened() -> None:
 
 
 def test_overlapping_members_end_at_a_bound() -> None:
+    """As Fifield makes them: every header covers all that follow it, in stored blocks."""
     kernel = without_directory(zipped(("0", bytes(1 << 20))))
-    directory = b"".join(
-        patched(zipped(("0", bytes(1 << 20))), b"PK\1\2", 46, b"%d" % (number % 10))[len(kernel) :]
-        for number in range(4000)
-    )
+    headers = [
+        b"PK\3\4" + struct.pack("<5H3L2H", 20, 0, 8, 0, 0, 0, 0, 0, 1, 0) + b"%d" % (n % 10)
+        for n in range(200)
+    ]
+    quoted = [b"\0" + struct.pack("<HH", 31, 31 ^ 0xFFFF) + header for header in headers[1:]]
+    bomb = headers[0] + b"".join(quoted) + kernel[31:]
     with pytest.raises(LimitReached):
-        opened(b"".join(kernel for _ in range(600)) + directory)
+        opened(bomb, Bounds(decoded_bytes=100 << 20))
 
 
 def test_a_bomb_ends_at_the_ratio() -> None:
@@ -294,8 +307,8 @@ def test_a_compound_file_gives_what_is_something_and_leaves_the_rest() -> None:
 
 def test_the_source_of_macros_is_a_member() -> None:
     # One chunk, all literals: each flag byte before eight letters.
-    text = b'\x00Attribut' b'e VB_Name = "ThisDocument"\r\nSub AutoOpen()\r\n'
-    source = b"Attribute VB_Name = \"ThisDocument\"\r\nSub AutoOpen()\r\n"
+    text = b'\x00Attribute VB_Name = "ThisDocument"\r\nSub AutoOpen()\r\n'
+    source = b'Attribute VB_Name = "ThisDocument"\r\nSub AutoOpen()\r\n'
     chunk = text[:9]
     rest = text[9:]
     for at in range(0, len(rest), 8):
@@ -339,13 +352,16 @@ def test_a_block_without_its_end_stops_at_the_next() -> None:
 LETTERS = base64.b64encode(PAYLOAD)
 SMUGGLED = {
     "data: URI": b'<a href="data:application/zip;name=x;base64,' + LETTERS + b'">',
-    "data: URI, escaped": b"<a href='data:," + b"".join(b"%%%02X" % byte for byte in PAYLOAD) + b"'>",
+    "data: URI, escaped": b"<a href='data:,"
+    + b"".join(b"%%%02X" % byte for byte in PAYLOAD)
+    + b"'>",
     "atob": b"<script>var b = atob('" + LETTERS + b"');",
     "pieces": b'<script>var b = "' + b'" +\n "'.join((LETTERS[:100], LETTERS[100:])) + b'";',
     "array": b"new Uint8Array([" + b",".join(b"%d" % byte for byte in PAYLOAD) + b"])",
     "hex array": b"var b = [ " + b", ".join(b"0x%02x" % byte for byte in PAYLOAD) + b" ]",
     "hex": b"var b = '" + PAYLOAD.hex().encode() + b"'",
     "escapes": b'var b = "' + b"".join(b"\\x%02x" % byte for byte in PAYLOAD) + b'"',
+    "UTF-16": codecs.BOM_UTF16_LE + f"<script>atob('{LETTERS.decode()}')".encode("utf-16-le"),
     "quoted mail": PLAIN + b"> " + b"\n> ".join(LETTERS[at : at + 76] for at in range(0, 1400, 76)),
 }
 
@@ -378,3 +394,66 @@ def test_a_page_without_files_has_no_members() -> None:
 def test_an_archive_that_nobody_opens_is_a_doubt(data: bytes, what: str) -> None:
     found = list(unpack(data, Budget(Bounds())))
     assert Doubt(Cause.UNREADABLE, f"{what} are not opened") in found
+
+
+# --- the corpus
+
+
+def listed(*folders: str) -> list[dict[str, Any]]:
+    """The samples of these folders whose source lists what is in them."""
+    oracle = CORPUS / "ORACLE.jsonl"
+    if not oracle.exists():
+        pytest.skip(f"no corpus at {CORPUS}: set SPOOLSCAN_CORPUS")
+    with oracle.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        row
+        for row in rows
+        if row["path"].startswith(folders) and (row["own"] or {}).get("entries")
+        and not row["path"].endswith(".eml")
+    ]  # fmt: skip
+
+
+def inside(data: bytes) -> tuple[set[str], list[Doubt]]:
+    """The last part of every name at any depth, and all doubts."""
+    budget = Budget(Bounds())
+    names: set[str] = set()
+    found_doubts: list[Doubt] = []
+    waiting = [data]
+    while waiting:
+        for item in unpack(waiting.pop(), budget):
+            if isinstance(item, Doubt):
+                found_doubts.append(item)
+            else:
+                names.add(item.name.replace("\\", "/").rpartition("/")[2])
+                waiting.append(item.data)
+    return names, found_doubts
+
+
+@pytest.mark.corpus
+def test_every_attachment_that_mimekit_finds_in_a_winmail_dat_is_found() -> None:
+    missed = {}
+    for row in listed("mimekit-tnef/"):
+        names, _ = inside((CORPUS / row["path"]).read_bytes())
+        # Its names for the second of two attachments of one name end in a number.
+        wanted = {name.removesuffix(".1").removesuffix(".2") for name in row["own"]["entries"]}
+        if wanted - names:
+            missed[row["path"]] = wanted - names
+    assert missed == {}
+
+
+# A raw deflate stream, brotli and an LZ4 block have no beginning to be known by.
+WITHOUT_A_MARK = (".br", ".deflate", ".deflatez", ".block_lz4", ".tos", "lh2_222/sfx.exe")
+
+
+@pytest.mark.corpus
+def test_every_archive_in_the_corpus_is_opened_or_a_doubt() -> None:
+    missed = {}
+    for row in listed(
+        "commons-compress/", "libarchive/", "py7zr/", "rarfile/", "lhasa/", "strelka/"
+    ):
+        names, found_doubts = inside((CORPUS / row["path"]).read_bytes())
+        wanted = {entry.rpartition("/")[2] for entry in row["own"]["entries"]}
+        if wanted - names and not found_doubts and not row["path"].endswith(WITHOUT_A_MARK):
+            missed[row["path"]] = wanted - names
+    assert missed == {}

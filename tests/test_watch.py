@@ -1,4 +1,4 @@
-"""Waking up: a hint is never missed, and a file that is being copied is neither lost nor pestered."""
+"""Waking up: no hint is missed, and a file being copied is neither lost nor pestered."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spoolscan import config
 from spoolscan.errors import TemporaryFailure
-from spoolscan.forwarder.stage import make as make_forwarder
+from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
@@ -25,8 +25,7 @@ def check_all(root: Path) -> list[str]:
 def _check(root: Path) -> Iterator[str]:
     settings = config.load(root)
     yield f"settings   {root / config.FILE}: ok"
-    spool = Spool(root)
-    spool.check()
+    Spool(root).check()
     yield f"spool      {root}: ok"
     toolbox = Toolbox(settings)
     try:
@@ -42,5 +41,5 @@ def _check(root: Path) -> Iterator[str]:
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"
-    make_forwarder(settings, spool)
+    routes.make(settings.next_hop, settings.site.hostname, settings.forwarder)
     yield f"next hop   {settings.next_hop}: ok"

@@ -15,23 +15,13 @@ from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import Self, cast
 
+from spoolscan.config import Timeouts
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, NextHopDown, Settle
 from spoolscan.forwarder.protocol import Client, Phase
 
 Tell = Callable[[], Awaitable[None]]
 
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT; nothing hangs on it
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds; the defaults are those of RFC 5321 section 4.5.3.2 but for the first."""
-
-    connect: float = 30.0
-    greeting: float = 300.0  # the greeting, and the answer to EHLO
-    command: float = 300.0  # the answers to MAIL, RCPT and DATA, all together
-    block: float = 180.0  # one chunk of the message to be taken
-    answer: float = 600.0  # the answer to the final dot
 
 
 @dataclass(frozen=True, slots=True)

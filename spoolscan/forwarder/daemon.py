@@ -23,19 +23,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from spoolscan import log
+from spoolscan.config import Config
 from spoolscan.envelope import SENT
 from spoolscan.errors import Corrupt, SpoolscanError
 from spoolscan.forwarder import attempt, routes
 from spoolscan.forwarder.attempt import Work
-from spoolscan.forwarder.connection import Timeouts
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
 from spoolscan.forwarder.hop import Hop, words
-from spoolscan.forwarder.schedule import Retries, Throttle
-from spoolscan.forwarder.smtp import ConnectionSettings
+from spoolscan.forwarder.schedule import Throttle
 from spoolscan.notices import Templates
 from spoolscan.spool import Entry, Gone, Incomplete, Spool
 from spoolscan.watch import RESCAN, Watch
@@ -46,40 +44,17 @@ T = TypeVar("T")
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 
 
-@dataclass(frozen=True, slots=True)
-class ForwarderSettings:
-    """What the administrator chooses; times in seconds."""
-
-    next_hop: str  # a URL as in routes.py
-    hostname: str  # what we call ourselves in EHLO, reports and the mark
-    mark: bool = True  # put X-Virus-Scanned: on clean mail
-    concurrency: int = 10  # deliveries at once to one next hop
-    pause: float = 5.0  # how long a next hop that is down is left alone; doubles
-    longest_pause: float = 300.0
-    retries: Retries = field(default_factory=Retries)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    idle: float = 5.0  # how long a connection is kept for the next message
-    messages: int = 100  # messages over one connection
-    recipients: int = 100  # recipients of one transaction
-    grace: float = 30.0  # how long deliveries in hand may take when told to stop
-
-
 class Forwarder:
     """The stage.  One object, one event loop."""
 
-    def __init__(self, settings: ForwarderSettings, spool: Spool, templates: Templates) -> None:
+    def __init__(self, config: Config, spool: Spool, templates: Templates) -> None:
         """Raises ConfigError where the next hop cannot be understood."""
+        settings = config.forwarder
         self._settings = settings
+        self._hostname = config.site.hostname
         self._spool = spool
-        self._conclusion = attempt.Conclusion(spool, templates, settings.hostname)
-        connections = ConnectionSettings(
-            settings.hostname,
-            settings.timeouts,
-            settings.idle,
-            settings.messages,
-            settings.recipients,
-        )
-        route = routes.make(settings.next_hop, connections)
+        self._conclusion = attempt.Conclusion(spool, templates, self._hostname)
+        route = routes.make(config.next_hop, self._hostname, settings)
         throttle = Throttle(settings.concurrency, settings.pause, settings.longest_pause)
         self._hops = {route.name: Hop(route, throttle)}
         self._fresh: deque[Entry] = deque()  # listed, not opened yet
@@ -265,9 +240,7 @@ class Forwarder:
             )
 
         try:
-            top = (
-                attempt.scanned_line(work, self._settings.hostname) if self._settings.mark else b""
-            )
+            top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""
             mail = await asyncio.to_thread(attempt.mail, work, indices, top)
             await hop.route.deliver(mail, settle)
         except Exception as error:

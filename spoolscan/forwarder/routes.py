@@ -19,44 +19,45 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from spoolscan import config
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.connection import Address
 from spoolscan.forwarder.delivery import Route
 from spoolscan.forwarder.maildir import MaildirRoute
-from spoolscan.forwarder.smtp import ConnectionSettings, SmtpRoute
+from spoolscan.forwarder.smtp import SmtpRoute
 
 ALLOWED: Final = "smtp://HOST:PORT, lmtp://HOST:PORT, lmtp:///PATH/OF/SOCKET or maildir:/PATH"
 
 
-def make(url: str, settings: ConnectionSettings) -> Route:
-    """Raises ConfigError; opens nothing."""
+def make(url: str, hostname: str, settings: config.Forwarder) -> Route:
+    """``hostname`` is what we call ourselves.  Raises ConfigError; opens nothing."""
     try:
         parts = urlsplit(url)
         if parts.query or parts.fragment or parts.username is not None or not url.isprintable():
             raise ValueError("only host, port and path are understood")
-        return MAKERS[parts.scheme](url, parts, settings)
+        return MAKERS[parts.scheme](url, parts, hostname, settings)
     except (KeyError, ValueError) as error:
         why = "unknown scheme" if isinstance(error, KeyError) else str(error)
         raise ConfigError(f"next hop {url!r}: {why}; allowed: {ALLOWED}") from error
 
 
-def _smtp(url: str, parts: SplitResult, settings: ConnectionSettings) -> Route:
-    return SmtpRoute(url, _tcp(parts, 25), settings)
+def _smtp(url: str, parts: SplitResult, hostname: str, settings: config.Forwarder) -> Route:
+    return SmtpRoute(url, _tcp(parts, 25), hostname, settings)
 
 
-def _lmtp(url: str, parts: SplitResult, settings: ConnectionSettings) -> Route:
+def _lmtp(url: str, parts: SplitResult, hostname: str, settings: config.Forwarder) -> Route:
     if parts.netloc:
-        return SmtpRoute(url, _tcp(parts, 24), settings, lmtp=True)
-    return SmtpRoute(url, Address(path=_path(parts)), settings, lmtp=True)
+        return SmtpRoute(url, _tcp(parts, 24), hostname, settings, lmtp=True)
+    return SmtpRoute(url, Address(path=_path(parts)), hostname, settings, lmtp=True)
 
 
-def _maildir(url: str, parts: SplitResult, settings: ConnectionSettings) -> Route:
+def _maildir(url: str, parts: SplitResult, hostname: str, _: config.Forwarder) -> Route:
     if parts.netloc:
         raise ValueError("a maildir has a path and no host")
-    return MaildirRoute(url, _path(parts), settings.hostname)
+    return MaildirRoute(url, _path(parts), hostname)
 
 
-MAKERS: Final[Mapping[str, Callable[[str, SplitResult, ConnectionSettings], Route]]] = (
+MAKERS: Final[Mapping[str, Callable[[str, SplitResult, str, config.Forwarder], Route]]] = (
     MappingProxyType({"smtp": _smtp, "lmtp": _lmtp, "maildir": _maildir})
 )
 

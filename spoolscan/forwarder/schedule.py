@@ -12,6 +12,11 @@ monotonic one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from spoolscan.units import Duration
 
 _LATE = 86_400.0  # seconds after its time that an attempt no longer tells the age of a message
 
@@ -20,10 +25,13 @@ _LATE = 86_400.0  # seconds after its time that an attempt no longer tells the a
 class Retries:
     """Seconds."""
 
-    first: float = 60.0  # while the message is younger than ``shortest``
-    shortest: float = 300.0
-    longest: float = 3600.0
-    expiry: float = 5 * 86_400.0
+    # The settings file is checked by pydantic, which is told here that there is nothing else.
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    first: Duration = 60.0  # while the message is younger than ``shortest``
+    shortest: Duration = 300.0
+    longest: Annotated[Duration, Field(le=86_400)] = 3600.0
+    expiry: Duration = 5 * 86_400.0
 
     def next(self, arrived: float, now: float) -> float:
         """When a message that came at ``arrived`` and failed at ``now`` is due again."""

@@ -8,31 +8,29 @@ nothing to the message.  How many are open at once is the daemon's to bound: one
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from spoolscan.forwarder.connection import Address, Connection, Timeouts
+from spoolscan import config
+from spoolscan.forwarder.connection import Address, Connection
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, Outcome, Settle
 from spoolscan.forwarder.protocol import Client
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """How connections are used.  ``hostname`` is what EHLO says."""
-
-    hostname: str
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    idle: float = 5.0  # seconds a connection is kept for the next message
-    messages: int = 100  # messages over one connection
-    recipients: int = 100  # recipients of one transaction: what RFC 5321 4.5.3.1.8 grants us
 
 
 class SmtpRoute:
     """SMTP to one next hop; LMTP where ``lmtp`` says so."""
 
     def __init__(
-        self, name: str, address: Address, settings: ConnectionSettings, *, lmtp: bool = False
+        self,
+        name: str,
+        address: Address,
+        hostname: str,
+        settings: config.Forwarder,
+        *,
+        lmtp: bool = False,
     ) -> None:
+        """``hostname`` is what EHLO says."""
         self.name = name
+        self._hostname = hostname
         self._address = address
         self._settings = settings
         self._lmtp = lmtp
@@ -76,7 +74,7 @@ class SmtpRoute:
             return
 
     async def _connect(self) -> Connection:
-        client = Client(self._settings.hostname, str(self._address), lmtp=self._lmtp)
+        client = Client(self._hostname, str(self._address), lmtp=self._lmtp)
         return await Connection.open(self._address, client, self._settings.timeouts)
 
     def _take(self) -> Connection | None:

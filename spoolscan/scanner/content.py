@@ -150,7 +150,7 @@ _MAIL_FIELDS: Final = frozenset(
 
 _TAGS: Final = (
     rb"<(?:!doctype\s+html|html|head|body|script|iframe|object|embed|applet|meta|svg|style|form"
-    rb"|img|table|div|link|base|frame|hta:application|a\s+href|\?xml|!\[cdata\[)[\s>/:]"
+    rb"|img|table|div|link|base|frame|hta:application|a\s+href|\?xml|!\[cdata\[)[\s>/:=]"
 )
 _HTML: Final = re2.compile(rb"(?i)" + _TAGS)
 # What opens something inside a text: HTML and scripts, armour, and in base64 the first letters of

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from smtp_peer import Act, Peer
 
+from spoolscan.config import Forwarder, Timeouts
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
 from spoolscan.forwarder import routes
-from spoolscan.forwarder.connection import Timeouts
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome, Route
-from spoolscan.forwarder.smtp import ConnectionSettings
 
 MESSAGE = b"Received: by me.test id 1\r\nSubject: dots\r\n\r\n.\r\n..a\r\n.b\r\n\r\n.\r\n"
 ALICE = "alice@example.org"
@@ -95,8 +94,8 @@ def far(request: pytest.FixtureRequest, tmp_path: Path) -> Maildir | Server:
     return Maildir(tmp_path) if request.param == "maildir" else Server(tmp_path, request.param)
 
 
-def settings(**values: int) -> ConnectionSettings:
-    return ConnectionSettings("me.test", **values)
+def made(url: str, **values: object) -> Route:
+    return routes.make(url, "me.test", Forwarder(**values))
 
 
 def mail(
@@ -124,7 +123,7 @@ def with_route(
 ) -> None:
     async def main() -> None:
         async with far():
-            route = routes.make(far.url, settings(**values))
+            route = made(far.url, **values)
             assert route.name == far.url
             try:
                 await work(route)
@@ -214,7 +213,7 @@ def test_says_when_nobody_is_at_home(far: Maildir | Server) -> None:
     told = Told()
 
     async def main() -> None:
-        route = routes.make(far.nobody, settings())
+        route = made(far.nobody)
         with pytest.raises(NextHopDown):
             await route.deliver(mail(MESSAGE), told)
         await route.close()
@@ -263,7 +262,7 @@ def counting(peer: Peer, item: Mail, times: int, **values: int) -> int:
 
     async def main() -> None:
         async with peer:
-            route = routes.make(f"smtp://127.0.0.1:{peer.port}", settings(**values))
+            route = made(f"smtp://127.0.0.1:{peer.port}", **values)
             for _ in range(times):
                 told = Told()
                 await route.deliver(item, told)
@@ -282,7 +281,7 @@ def test_a_connection_carries_many_messages_but_not_too_many() -> None:
 def test_a_connection_that_is_idle_is_left_politely() -> None:
     async def main() -> None:
         async with Peer() as peer:
-            route = routes.make(f"smtp://127.0.0.1:{peer.port}", settings(idle=0))
+            route = made(f"smtp://127.0.0.1:{peer.port}", idle=0)
             await route.deliver(mail(MESSAGE), Told())
             while peer.open:
                 await asyncio.sleep(0.01)
@@ -320,9 +319,7 @@ def test_every_wait_has_an_end() -> None:
 
     async def main(step: str) -> None:
         async with Peer({step: Act.HANG}) as peer:
-            route = routes.make(
-                f"smtp://127.0.0.1:{peer.port}", ConnectionSettings("me.test", short)
-            )
+            route = made(f"smtp://127.0.0.1:{peer.port}", timeouts=short)
             with pytest.raises((NextHopDown, ConnectionLost), match="no answer within"):
                 await route.deliver(mail(MESSAGE), Told())
             await route.close()
@@ -359,7 +356,7 @@ def test_every_wait_has_an_end() -> None:
 )
 def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None:
     with pytest.raises(ConfigError, match=r"next hop .*allowed: smtp://HOST:PORT"):
-        routes.make(url, settings())
+        made(url)
 
 
 @pytest.mark.parametrize(
@@ -376,4 +373,4 @@ def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None
     ],
 )
 def test_these_are_understood(url: str) -> None:
-    assert routes.make(url, settings()).name == url
+    assert made(url).name == url

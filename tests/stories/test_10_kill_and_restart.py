@@ -76,7 +76,7 @@ def test_a_stage_killed_under_load_comes_back_and_nothing_is_lost(
 ) -> None:
     until(lambda: len(sender.taken) >= 5, "load", tell=gateway.log)
     first = gateway.process(stage)
-    gateway.signal(stage, signal.SIGKILL)
+    gateway.send_signal(stage, signal.SIGKILL)
     until(lambda: gateway.process(stage) not in (0, first), f"{stage} again", tell=gateway.log)
     before = len(sender.taken)
     until(lambda: len(sender.taken) >= before + 5, "load again", tell=gateway.log)
@@ -87,7 +87,7 @@ def test_a_scanner_worker_killed_under_load_costs_nothing(
     sender: Sender, gateway: Gateway, postfix: PostfixServer
 ) -> None:
     until(lambda: len(sender.taken) >= 5, "load", tell=gateway.log)
-    gateway.signal_worker(signal.SIGKILL)
+    gateway.send_signal_to_worker(signal.SIGKILL)
     before = len(sender.taken)
     until(lambda: len(sender.taken) >= before + 5, "load again", tell=gateway.log)
     all_arrived(sender, postfix, gateway)

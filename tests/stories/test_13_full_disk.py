@@ -96,11 +96,11 @@ def test_mail_in_the_scanner_hands_stays_and_is_judged_when_there_is_room(
     gateway: Gateway, postfix: PostfixServer, disk: Path
 ) -> None:
     gateway.start()
-    gateway.signal("scanmail", signal.SIGSTOP)
+    gateway.send_signal("scanmail", signal.SIGSTOP)
     message = with_attachment("Game", "game.exe", PROGRAM)
     queue_id = gateway.send(message)
     rubbish = fill(disk)
-    gateway.signal("scanmail", signal.SIGCONT)
+    gateway.send_signal("scanmail", signal.SIGCONT)
     gateway.wait_for_log("event=deferred", count=2)
     assert gateway.messages("quarantine") == []
     assert gateway.messages("incoming") + gateway.messages("scanning") == [queue_id]

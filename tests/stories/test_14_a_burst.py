@@ -31,7 +31,7 @@ def test_a_burst_over_parallel_sessions_arrives_completely(
     )  # fmt: skip
     arrived = postfix.wait_for("bob@example.com", count=MESSAGES)
     assert gateway.stop() == 0
-    ids = {mail.partition(b" with ESMTP id ")[2].partition(b"\r\n")[0] for mail in arrived}
+    ids = {mail.partition(b" with SMTP id ")[2].partition(b"\r\n")[0] for mail in arrived}
     assert len(postfix.delivered("bob@example.com")) == len(ids) == MESSAGES
     for state in ("tmp", "incoming", "scanning", "outgoing", "hold", "quarantine"):
         assert gateway.messages(state) == []

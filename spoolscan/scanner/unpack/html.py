@@ -10,6 +10,7 @@ text.  Linear: each run is read once.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -55,12 +56,14 @@ class Html:
     name = "HTML"
 
     def recognises(self, data: bytes) -> bool:
+        data = _narrow(data)
         head = data[:_HEAD]
         if head.translate(None, _CONTROLS) != head:
             return False
         return any(pattern.search(data) for pattern in (_URI, _BASE64, _ARRAY, _HEX))
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
+        data = _narrow(data)
         meter = Meter(budget, len(data))
         for uri in _URI.finditer(data):
             content = _of_uri(uri[1], uri[2], budget)
@@ -72,6 +75,13 @@ class Html:
             if sniff(content) not in _NOTHING:
                 meter.member()
                 yield Member("", content)
+
+
+def _narrow(data: bytes) -> bytes:
+    """A text in UTF-16 in one byte a letter."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace").encode()
+    return data
 
 
 def _of_uri(parameters: bytes, body: bytes, budget: Budget) -> bytes:

@@ -26,6 +26,7 @@ _BINARY: Final = re.compile(rb"\\bin(\d{1,9}) ?")
 _CONTROL: Final = re.compile(rb"\\(?:'[0-9A-Fa-f]{0,2}|[A-Za-z]+(?:-?\d+)?|[^A-Za-z])")
 _NOT_HEX: Final = bytes(sorted(set(range(256)) - set(b"0123456789abcdefABCDEF")))
 _COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_SMALLEST_COMPOUND: Final = 512  # bytes: its header alone
 _MOST_GROUPS: Final = 200_000
 _MOST_CONTROLS: Final = 1_000_000
 _DEEPEST: Final = 4  # groups within an object's data that are left out
@@ -81,7 +82,7 @@ def _unhex(text: bytes, meter: Meter) -> bytes:
 def _contents(blob: bytes, meter: Meter) -> Iterator[Member]:
     """The object itself, and a compound file wherever it begins: headers lie."""
     packed = ole_object(blob)
-    compound = blob.find(_COMPOUND)
+    compound = blob.find(_COMPOUND, 0, max(0, len(blob) - _SMALLEST_COMPOUND))
     if packed is not None:
         for name in packed.names:
             meter.member()

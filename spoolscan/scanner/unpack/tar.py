@@ -89,8 +89,10 @@ def _names(header: bytes, long_name: bytes | None) -> tuple[bytes, ...]:
     short = _short_name(header)
     if long_name is None:
         return (short,)
-    start = short.rpartition(b"/")[2]
-    return (long_name,) if long_name.rpartition(b"/")[2].startswith(start) else (long_name, short)
+    file, long_file = short.rpartition(b"/")[2], long_name.rpartition(b"/")[2]
+    if long_name.startswith(short) or long_file.startswith(file):
+        return (long_name,)
+    return (long_name, short)
 
 
 def _behind_headers(data: bytes, at: int) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget, LimitReached
+from spoolscan.scanner.content import is_tar
 
 _LOCAL: Final = struct.Struct("<4s5HLLLHH")
 _CENTRAL: Final = struct.Struct("<4s6HLLLHHHHHLL")
@@ -23,6 +24,7 @@ _MANY: Final = 0xFFFFFFFF  # the value stands in the zip64 field
 _SIGNATURE: Final = re.compile(rb"PK(?:\x07\x08|\x03\x04|\x01\x02|\x05\x06|\x06\x06)")
 # Version needed below 10.1, a method that has been given out.
 _HEADER: Final = re.compile(rb"(?s)PK\x03\x04[\x00-\x64]...[\x00-\x63]\x00")
+_OTHERS: Final = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # OLE, TNEF
 _BEGINNINGS: Final = (b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\7\x08", b"PK00PK")
 
 
@@ -80,8 +82,24 @@ class Place:
 
 
 def is_zip(data: bytes) -> bool:
-    """Whether this begins as a zip, or a local header stands anywhere in it."""
-    return data.startswith(_BEGINNINGS) or is_split(data) or _next(data, 0) >= 0
+    """Whether this begins as a zip, or a local header stands anywhere in it.
+
+    In a container that others open member by member it must end as a zip too: what stands inside
+    comes out whole in its turn, and may lie here in pieces.
+    """
+    if data.startswith(_BEGINNINGS) or is_split(data):
+        return True
+    if data.startswith(_OTHERS) or is_tar(data):
+        return _ends(data)
+    return _next(data, 0) >= 0
+
+
+def _ends(data: bytes) -> bool:
+    """Whether an end record and its comment are the last of the bytes."""
+    at = data.rfind(b"PK\5\6")
+    if at < 0 or len(data) - at < _END.size:
+        return False
+    return at + _END.size + int(_END.unpack_from(data, at)[7]) == len(data)
 
 
 def _next(data: bytes, at: int) -> int:
@@ -145,7 +163,7 @@ def _place(data: bytes, at: int, listed: list[Entry]) -> Place:
 
 def _local(data: bytes, at: int) -> Entry | None:
     """The local header at ``at``; None where there cannot be one."""
-    if _HEADER.match(data, at) is None or len(data) - at < _LOCAL.size:
+    if len(data) - at < _LOCAL.size or _HEADER.match(data, at) is None:
         return None
     fields = _LOCAL.unpack_from(data, at)
     flags, method, crc, packed, size, name_size, extra_size = *fields[2:4], *fields[6:]
@@ -214,14 +232,19 @@ def _extra(
         body, extra = extra[4 : 4 + length], extra[4 + length :]
         if kind == 1:
             if size == _MANY:
-                size, body = int.from_bytes(body[:8], "little"), body[8:]
+                size, body = _long(body), body[8:]
             if packed == _MANY:
-                packed, body = int.from_bytes(body[:8], "little"), body[8:]
+                packed, body = _long(body), body[8:]
             if offset == _MANY:
-                offset = int.from_bytes(body[:8], "little")
+                offset = _long(body)
         elif kind == 0x7075 and len(body) > 5:
             names.append(body[5:])
     return size, packed, offset, tuple(names)
+
+
+def _long(field: bytes) -> int:
+    """Eight bytes, kept small enough to count with as an offset."""
+    return min(int.from_bytes(field[:8], "little"), 1 << 48)
 
 
 def _text(name: bytes) -> str:
