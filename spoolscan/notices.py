@@ -36,6 +36,9 @@ from spoolscan.spool import Spool
 _LONGEST: Final = 200  # characters of one value in a template
 _LONGEST_FIELD: Final = 900  # characters of a header field; its line may have 998 bytes
 
+# Folding at 78 would turn a long address into an encoded word, which no field of a report may be.
+POLICY: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
+
 
 def safe(value: object, longest: int = _LONGEST) -> str:
     """One line of printable characters, cut; bidirectional and other format controls are shown."""
@@ -97,6 +100,14 @@ class Templates:
         except Exception as error:  # a template is a program of the site's, and may raise anything
             raise ConfigError(f"etc/templates/{name}: {safe(error)}") from error
 
+    def letter(self, name: str, **values: object) -> tuple[str, str]:
+        """A template's subject and text.  Raises ConfigError."""
+        head, _, text = self.render(name, **values).partition("\n\n")
+        field, _, subject = head.partition(":")
+        if field.lower() != "subject" or "\n" in subject:
+            raise ConfigError(f"etc/templates/{name}: its first line must be `Subject: ...`")
+        return subject.strip(), text
+
     def _get(self, name: str) -> Template:
         try:
             return self._environment.get_template(name)
@@ -118,7 +129,7 @@ def post(spool: Spool, message: EmailMessage, recipient: str) -> str:
     draft = spool.draft(Envelope(sender="", recipients=(Recipient(recipient),), protocol="LOCAL"))
     try:
         message["Message-ID"] = f"<{draft.id}@{message['From'].addresses[0].domain}>"
-        draft.write(message.as_bytes(policy=SMTP))
+        draft.write(message.as_bytes(policy=POLICY))
         return draft.commit(to="outgoing")
     finally:
         draft.discard()
@@ -126,7 +137,7 @@ def post(spool: Spool, message: EmailMessage, recipient: str) -> str:
 
 def begin(hostname: str, recipient: str, subject: str) -> EmailMessage:
     """The header of any mail of ours; the caller adds the text."""
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=POLICY)
     message["From"] = f"Mail Delivery System <MAILER-DAEMON@{hostname}>"
     message["To"] = _Words("To", recipient)
     message["Subject"] = _Words("Subject", subject)
@@ -146,10 +157,7 @@ class Notifier:
     def send(self, template: str, recipient: str, **values: object) -> str:
         """Returns the notice's queue id.  Raises ConfigError, TemporaryFailure."""
         values.update(hostname=self._hostname, recipient=recipient)
-        head, _, text = self._templates.render(template, **values).partition("\n\n")
-        field, _, subject = head.partition(":")
-        if field.lower() != "subject" or "\n" in subject:
-            raise ConfigError(f"etc/templates/{template}: its first line must be `Subject: ...`")
-        message = begin(self._hostname, recipient, subject.strip())
+        subject, text = self._templates.letter(template, **values)
+        message = begin(self._hostname, recipient, subject)
         message.set_content(text)
         return post(self._spool, message, recipient)

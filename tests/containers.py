@@ -11,6 +11,7 @@ import lzma
 import struct
 import tarfile
 import zipfile
+import zlib
 
 PAYLOAD = b"MZ\x90\x00" + bytes(range(256)) * 4 + b"the end"
 NAME = "invoice.exe"
@@ -180,6 +181,7 @@ SPECIMENS: dict[str, bytes] = {
     "bzip2": bz2.compress(PAYLOAD),
     "xz": lzma.compress(PAYLOAD),
     "lzma": lzma.compress(PAYLOAD, lzma.FORMAT_ALONE),
+    "ActiveMime": b"ActiveMime".ljust(50, b"\0") + zlib.compress(PAYLOAD),
     "tar": tarred(),
     "OLE": compound(("\1Ole10Native", b"\0\0\0\0" + package())),
     "RTF": rtf(ole_object(package())),

@@ -71,6 +71,10 @@ def test_base64_is_found_where_no_header_tells_of_it() -> None:
     assert readings(BASE64, "7bit") == [BASE64, PAYLOAD]
 
 
+def test_what_is_declared_base64_and_cannot_be_is_also_taken_as_it_stands() -> None:
+    assert uuencoded() in readings(uuencoded(), "base64")
+
+
 def test_words_are_not_taken_for_base64() -> None:
     text = b"Congratulations\r\nInternationalisation\r\nwww.example.org/path\r\n"
     assert readings(text) == [text]
@@ -127,6 +131,7 @@ def test_uuencode_with_blanks_for_zero_cut_from_line_ends_is_read() -> None:
         (yencoded(), "yenc"),
         (binhexed(), "mac-binhex40"),
         (binhexed(), "x-binhex"),
+        (binhexed().partition(b"\n\n")[2], "binhex"),
         (b"begin-base64 644 " + NAME.encode() + b"\n" + BASE64 + b"====\n", "x-uue"),
     ],
 )

@@ -16,7 +16,7 @@ from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Outcome
-from spoolscan.notices import Templates
+from spoolscan.notices import Templates, post
 from spoolscan.spool import STATES, Spool
 
 ETC = Path(__file__).parent.parent / "etc" / "templates"
@@ -47,7 +47,7 @@ def raw_report(
     report = dsn.build(
         texts, "me.test", original, queue_id="q1", header=header, failures=failures or (BOB,)
     )
-    queue_id = dsn.post(spool, report, sender)
+    queue_id = post(spool, report, sender)
     with spool.open("outgoing", queue_id) as message:
         assert message.envelope.sender == ""
         assert [item.address for item in message.envelope.recipients] == [sender]

@@ -177,6 +177,13 @@ def test_a_zip_of_which_nothing_can_be_read_is_a_doubt() -> None:
     assert causes(b"PK\3\4" + b"\xff" * 40) == [Cause.UNREADABLE]
 
 
+def test_an_empty_member_is_fine_whatever_its_method() -> None:
+    header = b"PK\3\4" + struct.pack("<5H3L2H", 20, 0, 8, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    archive = header + zipped()
+    assert opened(archive) == [Member("a", b""), THE_FILE]
+    assert causes(archive) == []
+
+
 def test_an_empty_zip_is_fine() -> None:
     buffer = io.BytesIO()
     zipfile.ZipFile(buffer, "w").close()

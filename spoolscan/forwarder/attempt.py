@@ -26,7 +26,7 @@ from spoolscan import __version__, log
 from spoolscan.envelope import FAIL, TODO
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Mail, Outcome
-from spoolscan.notices import Templates
+from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
 CHUNK: Final = 65_536
@@ -136,7 +136,7 @@ class Conclusion:
             header=work.message.read(0, CHUNK),
             failures=failures,
         )
-        queue_id = dsn.post(self._spool, report, envelope.sender)
+        queue_id = post(self._spool, report, envelope.sender)
         log.event("forwarder", work.message.id, report=queue_id, to=envelope.sender)
 
 

@@ -10,30 +10,20 @@ Fails with ConfigError where the template bounce.txt cannot be used, and as `Spo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
-from spoolscan.envelope import Envelope, Recipient
-from spoolscan.errors import ConfigError
+from spoolscan.envelope import Envelope
 from spoolscan.forwarder.delivery import Outcome
-from spoolscan.notices import Templates, begin, safe
-from spoolscan.spool import Spool
+from spoolscan.notices import POLICY, Templates, begin, safe
 
 TEMPLATE: Final = "bounce.txt"
 HEADER_LIMIT: Final = 20 * 1024  # bytes of the original's header that are sent back
 _LONGEST: Final = 900  # characters of a value, so that no line passes the 998 of RFC 5322
-# Folding at 78 would turn a long address into an encoded word, which no field of a report may be.
-_POLICY: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
-_TEXT_POLICY: Final = SMTP.clone(cte_type="7bit")
-# The email package parses addresses, recurses on comments and decodes encoded words in them: it
-# sees those of the common form only, and that is how nearly all look.
-_COMMON: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/^_`{|}~=-]{1,256}@[A-Za-z0-9.-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +49,15 @@ def build(
     """
     failures = [_plain(failure) for failure in failures]
     arrived = format_datetime(original.arrived)
-    subject, text = _letter(
-        templates,
+    subject, text = templates.letter(
+        TEMPLATE,
         hostname=hostname,
         id=queue_id,
         arrived=arrived,
         recipient=ascii_words(original.sender),
         failures=failures,
     )
-    common = _COMMON.fullmatch(original.sender)
-    report = begin(hostname, original.sender if common else "undisclosed-recipients:;", subject)
+    report = begin(hostname, original.sender, subject)
     report.replace_header("Auto-Submitted", "auto-replied")
     report["MIME-Version"] = "1.0"
     report["Content-Type"] = 'multipart/report; report-type="delivery-status"'
@@ -76,20 +65,6 @@ def build(
     report.attach(_status(hostname, queue_id, arrived, failures))
     report.attach(_text(_shown_header(header), subtype="rfc822-headers"))
     return report
-
-
-def post(spool: Spool, report: EmailMessage, recipient: str) -> str:
-    """Put it into outgoing/, on the disk when this returns; returns its queue id.
-
-    Raises TemporaryFailure.
-    """
-    draft = spool.draft(Envelope(sender="", recipients=(Recipient(recipient),), protocol="LOCAL"))
-    try:
-        report["Message-ID"] = f"<{draft.id}@{report['From'].addresses[0].domain}>"
-        draft.write(report.as_bytes(policy=_POLICY))
-        return draft.commit(to="outgoing")
-    finally:
-        draft.discard()
 
 
 def ascii_words(value: str) -> str:
@@ -106,17 +81,8 @@ def _plain(failure: Failure) -> Failure:
     )
 
 
-def _letter(templates: Templates, **values: object) -> tuple[str, str]:
-    """Subject and text.  Raises ConfigError."""
-    head, _, text = templates.render(TEMPLATE, **values).partition("\n\n")
-    field, _, subject = head.partition(":")
-    if field.lower() != "subject" or "\n" in subject:
-        raise ConfigError(f"etc/templates/{TEMPLATE}: its first line must be `Subject: ...`")
-    return subject.strip(), text
-
-
 def _text(text: str, subtype: str = "plain") -> EmailMessage:
-    part = EmailMessage(policy=_POLICY)
+    part = EmailMessage(policy=POLICY)
     part.set_content(text, subtype=subtype)
     del part["MIME-Version"]  # of the whole, not of a part
     return part
@@ -148,10 +114,10 @@ def _status(
             block["Diagnostic-Code"] = f"x-spoolscan; {outcome.text}"
         block["Last-Attempt-Date"] = format_datetime(datetime.now(UTC))
         blocks.append(block)
-    part = EmailMessage(policy=_POLICY)
+    part = EmailMessage(policy=POLICY)
     part["Content-Type"] = "message/delivery-status"
     for block in blocks:
-        fields = EmailMessage(policy=_POLICY)
+        fields = EmailMessage(policy=POLICY)
         for name, value in block.items():
             fields[name] = value
         part.attach(fields)

@@ -208,7 +208,7 @@ class Scanner:
             if age > settings.give_up:
                 message.move("hold", f"Not judged within {settings.give_up:g} seconds: {reason}\n")
                 return
-            message.defer(now + min(max(age / 2, settings.retry), _LONGEST_RETRY))
+            message.defer(now + min(settings.retry * max(age / 60, 1), _LONGEST_RETRY))
             message.move("incoming")
         except SpoolscanError as error:
             # It stays in scanning/; `_return_strays` takes it up at the next listing.

@@ -62,6 +62,13 @@ def _as_it_stands(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
             yield data, f"{how}, undeclared"
 
 
+def _base64(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
+    """A client that finds it cannot be base64 shows it as it stands."""
+    yield from base64.readings(body, budget)
+    if body.translate(None, _BASE64_BYTES):
+        yield body, "as it stands"
+
+
 def _uuencode(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
     """What stands after ``begin``; without one, all lines."""
     block = next(uu.blocks(body, budget), None)
@@ -79,7 +86,9 @@ def _yenc(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
 
 
 def _binhex(body: bytes, budget: Budget) -> Iterator[tuple[bytes, str]]:
-    for block in binhex.blocks(body, budget):
+    """What stands after the line that tells of BinHex; without one, all of it."""
+    text = body if binhex.BEGIN.search(body) else binhex.HEAD + body
+    for block in binhex.blocks(text, budget):
         yield block.data, "BinHex"
     yield body, "as it stands"
 
@@ -89,7 +98,7 @@ _BASE64_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 # Looser words come after stricter ones: "x-gzip64" is base64 of what unpacks by its content.
 _READERS: Final[tuple[tuple[re.Pattern[str], _Readings], ...]] = (
-    (re.compile(r"base.?64|\b64|gzip64"), base64.readings),
+    (re.compile(r"base.?64|\b64|gzip64"), _base64),
     (re.compile(r"quoted|printable|^x?-?qp$"), quoted.readings),
     (re.compile(r"uue|uuc|^(?:x-)?uu$"), _uuencode),
     (re.compile(r"yenc"), _yenc),

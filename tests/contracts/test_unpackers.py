@@ -16,7 +16,7 @@ from spoolscan.scanner.unpack import UNPACKERS, Member, Unpacker, unpack
 from spoolscan.verdict import Doubt
 
 each_unpacker = pytest.mark.parametrize("unpacker", UNPACKERS, ids=lambda unpacker: unpacker.name)
-NAMELESS = {"bzip2", "xz", "lzma", "HTML"}  # formats that have no place for a name
+NAMELESS = {"bzip2", "xz", "lzma", "ActiveMime", "HTML"}  # formats that have no place for a name
 
 
 def found_by(unpacker: Unpacker, data: bytes, bounds: Bounds = Bounds()) -> list[Member | Doubt]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import smtplib
@@ -12,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from gateway import Gateway
-from letters import letter
-from loopback import until
+from letters import letter, with_attachment
+from loopback import answers, until
 from postfix_server import PostfixServer
 
 pytestmark = pytest.mark.real
@@ -106,3 +108,57 @@ def test_with_the_supervisor_the_stages_end_and_the_next_start_goes_on(
     before = len(sender.taken)
     until(lambda: len(sender.taken) >= before + 5, "load again", tell=gateway.log)
     all_arrived(sender, postfix, gateway)
+
+
+def test_a_message_in_the_hands_of_a_killed_scanner_is_taken_up_by_the_next(
+    gateway: Gateway, postfix: PostfixServer
+) -> None:
+    gateway.start()
+    (worker,) = until(gateway.workers, "a worker")
+    os.kill(worker, signal.SIGSTOP)
+    queue_id = gateway.send(letter("in hand"))
+    gateway.wait_in("scanning", queue_id)
+    gateway.send_signal("scanmail", signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    (arrived,) = postfix.wait_for("bob@example.com")
+    assert arrived.endswith(letter("in hand"))
+    gateway.wait_for_log(rf"{queue_id}: event=recovered tries=1 to=incoming")
+
+
+def test_a_message_that_keeps_killing_its_worker_is_set_aside_and_stops_nobody(
+    gateway: Gateway, postfix: PostfixServer, tmp_path: Path
+) -> None:
+    """Its engine kills whoever asks it; a plain letter needs no engine."""
+    gateway.configure(
+        "[engine]",
+        kind='"command"',
+        argv="""["/bin/sh", "-c", "kill -9 $PPID", "{file}"]""",
+        scratch=f'"{tmp_path}"',
+    )
+    gateway.start()
+    queue_id = gateway.send(with_attachment("poison", "offer.doc", b"poison"))
+    path = gateway.wait_in("hold", queue_id)
+    assert "died 3 times" in path.with_name(f"{queue_id}.why.txt").read_text()
+    assert len(gateway.wait_for_log(rf"{queue_id}: event=worker-died")) == 3
+    gateway.wait_until_done(gateway.send(letter("passes")))
+    assert [letter("passes") in mail for mail in postfix.wait_for("bob@example.com")] == [True]
+
+
+def test_a_message_half_received_when_the_receiver_is_killed_was_never_taken(
+    gateway: Gateway, postfix: PostfixServer
+) -> None:
+    gateway.start()
+    with contextlib.closing(gateway.connect()) as client:
+        client.ehlo("mail.example.net")
+        client.mail("alice@example.net")
+        client.rcpt("bob@example.com")
+        client.docmd("DATA")
+        client.send(letter("cut short"))
+        until(lambda: gateway.messages("tmp"), "a draft", tell=gateway.log)
+        gateway.send_signal("smtpd", signal.SIGKILL)
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            client.getreply()
+    until(lambda: answers(gateway.port), "smtpd again", tell=gateway.log)
+    gateway.wait_until_done(gateway.send(letter("whole")))
+    assert [letter("whole") in mail for mail in postfix.wait_for("bob@example.com")] == [True]
+    assert gateway.messages("tmp") == []

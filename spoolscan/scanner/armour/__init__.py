@@ -9,11 +9,7 @@ lines, gives what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
-
-from spoolscan.scanner.bounds import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +19,3 @@ class Block:
     name: bytes
     data: bytes
     start: int
-
-
-class Armour(Protocol):
-    """One module of this package."""
-
-    def blocks(self, text: bytes, budget: Budget) -> Iterator[Block]:
-        """Every block, in order.  Raises LimitReached."""

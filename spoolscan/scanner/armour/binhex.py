@@ -15,6 +15,7 @@ from spoolscan.scanner.armour import Block
 from spoolscan.scanner.bounds import Budget, LimitReached
 
 _LETTERS: Final = rb"""!"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"""
+HEAD: Final = b"(This file must be converted with BinHex 4.0)\n"
 BEGIN: Final = re.compile(rb"\(This file must be converted with BinHex[^\r\n]*[\r\n]\s*+:?")
 _AS_BASE64: Final = bytes.maketrans(
     _LETTERS, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -20,7 +20,7 @@ from typing import Final
 from spoolscan.scanner.bounds import Budget
 from spoolscan.scanner.unpack.armoured import BINHEX, UU, YENC
 from spoolscan.scanner.unpack.cfb import Ole
-from spoolscan.scanner.unpack.compressed import BZIP2, GZIP, LZMA, XZ
+from spoolscan.scanner.unpack.compressed import ACTIVEMIME, BZIP2, GZIP, LZMA, XZ
 from spoolscan.scanner.unpack.html import Html
 from spoolscan.scanner.unpack.rtf import Rtf
 from spoolscan.scanner.unpack.seam import Member, Unpacker
@@ -38,6 +38,7 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     BZIP2,
     XZ,
     LZMA,
+    ACTIVEMIME,
     Tar(),
     Ole(),
     Rtf(),

@@ -1,4 +1,4 @@
-"""Single files compressed: gzip (RFC 1952), bzip2, xz and lzma (the .lzma of old).
+"""Single files compressed: gzip (RFC 1952), bzip2, xz, lzma (the .lzma of old) and ActiveMime.
 
 Streams that follow one another are one file, as their own programs read them.  What stands behind
 the last one, zeros apart, is a member of its own.  Broken streams give what came before the break,
@@ -118,7 +118,20 @@ def _lzma(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
     return b"", expand(decoder, data, at, len(data), meter)
 
 
+def _is_activemime(data: bytes, at: int) -> bool:
+    return data.startswith(b"ActiveMime\0", at)
+
+
+def _activemime(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
+    """The macros of an Office document saved as a web page: a header, then zlib (RFC 1950)."""
+    found = data.find(b"\x78", at + 32)
+    start = len(data) if found < 0 else found + 2
+    stream = inflate(data, min(start, len(data)), len(data), meter)
+    return b"", Stream(stream.data, len(data), stream.whole)
+
+
 GZIP: Final = Compressed("gzip", _is_gzip, _gzip)
 BZIP2: Final = Compressed("bzip2", _is_bzip2, _bzip2)
 XZ: Final = Compressed("xz", _is_xz, _xz)
+ACTIVEMIME: Final = Compressed("ActiveMime", _is_activemime, _activemime)
 LZMA: Final = Compressed("lzma", _is_lzma, _lzma)

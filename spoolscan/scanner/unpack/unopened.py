@@ -30,6 +30,7 @@ _KINDS: Final = {
     "application/x-xar": "xar archives",
     "application/x-archive": "ar archives",
     "application/x-cpio": "cpio archives",
+    "application/warc": "web archives (WARC)",
     "application/x-rpm": "RPM packages",
     "application/x-ms-wim": "Windows images",
     "application/zstd": "Zstandard files",

@@ -90,6 +90,8 @@ def _content(data: bytes, place: Place, entry: Entry, meter: Meter) -> Stream | 
     first = packed.by(entry.method, meter)
     if first is not None and first.whole and _fits(first.data, entry):
         return first
+    if not entry.packed and not entry.sizes_follow and not entry.checked:
+        return Stream(b"", place.start, whole=True)  # an empty file, whatever its method
     for method in (_DEFLATED, _STORED):
         if method != entry.method:
             other = packed.by(method, meter)

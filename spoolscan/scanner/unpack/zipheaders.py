@@ -46,6 +46,11 @@ class Entry:
         return bool(self.flags & 1)
 
     @property
+    def sizes_follow(self) -> bool:
+        """Whether checksum and sizes stand behind the data."""
+        return bool(self.flags & 8)
+
+    @property
     def checked(self) -> bool:
         """Whether a checksum was known when this was written."""
         return bool(self.crc or self.size)
@@ -151,7 +156,7 @@ def _place(data: bytes, at: int, listed: list[Entry]) -> Place:
         return Place(len(data), len(data), tuple(listed))
     name_size, extra_size = struct.unpack_from("<HH", data, at + 26)
     start = at + _LOCAL.size + name_size + extra_size
-    if local.flags & 8 and listed and not local.packed:
+    if local.sizes_follow and listed and not local.packed:
         known = listed[0]
         local = dataclasses.replace(local, crc=known.crc, packed=known.packed, size=known.size)
     stop = len(data)  # a compressed stream knows its own end
