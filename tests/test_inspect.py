@@ -157,6 +157,13 @@ def test_a_picture_that_is_none_is_suspicious(tools: Tools) -> None:
     assert report.verdict is Verdict.BANNED
 
 
+@pytest.mark.parametrize("tail", [b"", picture()[-12:]], ids=["behind it", "with a picture's end"])
+def test_an_archive_behind_a_picture_is_opened(tools: Tools, tail: bytes) -> None:
+    archive = zipped({"a.doc": EICAR})[:-2] + len(tail).to_bytes(2, "little") + tail
+    report = judged(mail(part(picture() + archive, "logo.png", "image/png")), tools)
+    assert report.verdict is Verdict.INFECTED
+
+
 def test_an_engine_that_is_down_is_never_clean(tools: Tools) -> None:
     with pytest.raises(TemporaryFailure, match="not there"):
         inspect(

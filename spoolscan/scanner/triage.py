@@ -12,11 +12,13 @@ from typing import Final
 from spoolscan.scanner.content import is_plain_text, sniff
 
 _TEXT_NAMES: Final = (".txt", ".text", ".log", ".md", ".asc", ".patch", ".diff", ".sig")
-_IMAGES: Final = {
-    "image/png": (".png",),
-    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/gif": (".gif",),
+_IMAGES: Final = {  # the endings of their names, and what their bytes end with
+    "image/png": ((".png",), b"IEND\xaeB`\x82"),
+    "image/jpeg": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd9"),
+    "image/gif": ((".gif",), b";"),
 }
+# An archive may follow a picture and hide its tail in a comment that ends as pictures do.
+_FOLLOWERS: Final = (b"PK\5\6", b"PK\3\4", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c", b"MSCF\0\0\0\0")
 _MESSAGES: Final = ("message/rfc822", "message/global", "message/news")
 
 
@@ -27,12 +29,14 @@ def suspicion(data: bytes, names: Sequence[str], media_types: Sequence[str]) -> 
     if all(kind == "text/plain" for kind in media_types) and _end_in(names, _TEXT_NAMES):
         return None if is_plain_text(data) else "text that is not plain"
     found = sniff(data)
-    endings = _IMAGES.get(found)
-    if endings is None or not names:
+    if found not in _IMAGES or not names:
         return f"not surely harmless: {found}"
-    if all(kind == found for kind in media_types) and _end_in(names, endings):
-        return None
-    return f"name, type and content differ: {found}"
+    endings, last = _IMAGES[found]
+    if any(kind != found for kind in media_types) or not _end_in(names, endings):
+        return f"name, type and content differ: {found}"
+    if not data.endswith(last) or any(follower in data for follower in _FOLLOWERS):
+        return f"more than a picture: {found}"
+    return None
 
 
 def _end_in(names: Sequence[str], endings: tuple[str, ...]) -> bool:
