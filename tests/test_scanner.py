@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import time
 from pathlib import Path
 
@@ -202,3 +203,14 @@ def test_a_worker_that_cannot_start_is_no_fault_of_the_message(tmp_path: Path) -
     worker = world.worker()
     with world.claimed(CLEAN) as message, pytest.raises(TemporaryFailure, match="cannot start"):
         worker.ask(message)
+
+
+def test_a_copy_in_the_way_of_one_message_stops_no_other(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    stuck, other = world.receive(CLEAN), world.receive(CLEAN)
+    incoming = Path(world.spool.path("incoming", stuck))
+    Path(world.spool.path("scanning", stuck)).write_bytes(incoming.read_bytes())
+    os.utime(incoming, (time.time() + 3600,) * 2)  # it is not to be tried now, and lies there
+    world.scan()
+    assert world.state(other) == "outgoing"
+    assert Path(world.spool.path("scanning", stuck)).exists()

@@ -59,7 +59,7 @@ class Budget:
         if self.decoded > self.bounds.decoded_bytes:
             raise LimitReached(f"more than {self.bounds.decoded_bytes} decoded bytes")
 
-    def check_depth(self, depth: Count) -> None:
+    def check_depth(self, depth: int) -> None:
         """Raises LimitReached."""
         if depth > self.bounds.depth:
             raise LimitReached(f"nested deeper than {self.bounds.depth}")

@@ -148,7 +148,11 @@ class Scanner:
         for entry in self._spool.entries("scanning"):
             if entry.queue_id not in self._in_hand:
                 source = self._spool.path("scanning", entry.queue_id)
-                self._spool.shift(source, self._spool.path("incoming", entry.queue_id))
+                try:
+                    self._spool.shift(source, self._spool.path("incoming", entry.queue_id))
+                except SpoolscanError as error:
+                    # A copy of it lies in its way, say: one message's trouble, not the others'.
+                    log.event(STAGE, entry.queue_id, logging.ERROR, event="stuck", error=error)
 
     def _recover(self) -> None:
         for queue_id, tries, state in self._spool.recover(self._config.scanner.attempts):

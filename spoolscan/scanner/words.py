@@ -59,6 +59,8 @@ _ALSO = {
     "utf_32": ("utf_32_le", "utf_32_be"),
 }
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # UTF-7 can spell one; nothing can be written with it
+
 _WORD = re.compile(rb"=\?([^?\r\n]{0,80})\?([bBqQ])\?(.*?)(?:\?=|\Z)", re.DOTALL)
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
@@ -83,7 +85,7 @@ def decode(data: bytes, charset: str) -> list[str]:
     found: list[str] = []
     for name in (codec, *_ALSO.get(codec, ())):
         try:
-            found.append(data.decode(name))
+            found.append(_SURROGATE.sub("\ufffd", data.decode(name)))
         except (UnicodeError, ValueError):
             continue
     # A wide charset read in the wrong order is no text: what has ASCII in it comes first.
