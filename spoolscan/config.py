@@ -157,7 +157,7 @@ class Scanner(_Section):
     workers: int = Field(default=0, ge=0, le=256, strict=True)
     scan: Literal["suspicious", "all"] = "suspicious"
     attempts: Count = 3
-    timeout: Duration = 120.0
+    timeout: Duration = 300.0
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
     limit: Literal["hold", "quarantine"] = "hold"
@@ -196,9 +196,9 @@ class CommandSettings(_Section):
     clean: frozenset[int] = frozenset({0})
     infected: frozenset[int] = frozenset({1})
     pattern: str = r": (.+) FOUND$"
-    timeout: Duration = 120.0
+    timeout: Duration = 60.0
     version: tuple[str, ...] = ()
-    scratch: Path | None = None
+    scratch: Path = Path("var")
 
 
 Engine = Annotated[YaraSettings | ClamdSettings | CommandSettings, Field(discriminator="kind")]

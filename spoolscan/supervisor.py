@@ -19,10 +19,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from spoolscan import log
@@ -90,12 +88,11 @@ class Supervisor:
     """Keeps stages running until told to stop."""
 
     def __init__(self, stages: Sequence[tuple[str, Sequence[str]]]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="spoolscan-run-")
-        path = str(Path(self._folder.name) / "notify")
-        self._stages = [Stage(name, command, path) for name, command in stages]
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._notices.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._notices.bind(path)
+        self._notices.bind("")  # the kernel chooses an abstract name, which goes when we go
+        name = "@" + self._notices.getsockname()[1:].decode("ascii")
+        self._stages = [Stage(stage, command, name) for stage, command in stages]
         self._stop = asyncio.Event()
         self._ready: set[int] = set()  # process ids that said so
         self._started = False
@@ -120,7 +117,6 @@ class Supervisor:
                 await stage.end()
             loop.remove_reader(self._notices)
             self._notices.close()
-            self._folder.cleanup()
         if self._failure is not None:
             raise self._failure
 

@@ -23,7 +23,7 @@ from spoolscan import log
 from spoolscan.spool import Entry
 
 RESCAN: Final = 30.0  # seconds
-_LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
+LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
 _STOPPED: Final = 300.0  # seconds without growth after which nobody is copying it any more
 
 
@@ -114,7 +114,7 @@ class Copying:
             return True
         size, since, looked = seen
         now = time.monotonic()
-        if entry.size == size and now - looked < _LOOK_AGAIN:
+        if entry.size == size and now - looked < LOOK_AGAIN:
             return False
         self._seen[entry.queue_id] = (entry.size, since if entry.size == size else now, now)
         return True

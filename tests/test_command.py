@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,29 @@ def scanner(tmp_path: Path) -> Scanner:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         argv = (str(program), *(arguments or ("{file}",)))
+        settings = {"scratch": tmp_path, **settings}
         [engine] = build([CommandSettings(argv=argv, name="script", **settings)])
         return engine
 
     return make
+
+
+def test_a_scan_dies_with_the_worker_that_began_it(scanner: Scanner, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    engine = scanner(f"echo $$ > {alive}; sleep 60")
+    worker = os.fork()
+    if worker == 0:
+        try:
+            engine.scan([SAMPLE])
+        finally:
+            os._exit(0)
+    while not (alive.exists() and alive.read_text().strip()):
+        time.sleep(0.01)
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    scan = Path("/proc") / alive.read_text().strip() / "stat"
+    while scan.exists() and scan.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
 
 
 def names(findings: list[Finding]) -> list[tuple[tuple[str, ...], str]]:
@@ -255,7 +276,9 @@ def test_a_real_clamscan_finds_eicar(tmp_path: Path) -> None:
         pytest.skip("no clamscan here: install clamav to run this test")
     (tmp_path / "local.ndb").write_text(f"Eicar-Test:0:*:{EICAR.hex()}\n")
     argv = ("clamscan", "--no-summary", f"--database={tmp_path}", "--recursive", "{dir}")
-    [engine] = build([CommandSettings(argv=argv, version=("clamscan", "--version"))])
+    [engine] = build(
+        [CommandSettings(argv=argv, version=("clamscan", "--version"), scratch=tmp_path)]
+    )
     findings = engine.scan([SAMPLE, Sample(("2",), EICAR)])
     assert names(findings) == [(("2",), "Eicar-Test.UNOFFICIAL")]
     assert engine.awake().startswith("ClamAV ")

@@ -114,6 +114,23 @@ def test_a_scanner_that_is_down_keeps_mail_waiting(tmp_path: Path) -> None:
         assert message.envelope.scan.tries == 0
 
 
+def test_with_no_pause_between_attempts_a_single_run_still_ends(tmp_path: Path) -> None:
+    world = World(tmp_path, command("exit 99"))
+    settings = world.config.scanner.model_copy(update={"retry": 0.0})
+    world.config = world.config.model_copy(update={"scanner": settings})
+    queue_id = world.receive(DOCUMENT)
+    world.scan()
+    assert world.state(queue_id) == "incoming"
+
+
+def test_what_a_killed_scan_left_behind_is_removed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    left = world.root / "var" / "scratch-x" / "samples"
+    left.mkdir(parents=True)
+    world.scan()
+    assert not left.parent.exists()
+
+
 def test_a_virus_counts_though_another_scanner_is_down(tmp_path: Path) -> None:
     world = World(tmp_path, command("exit 99"))
     queue_id = world.receive(attached(EICAR, "a.doc"))
@@ -124,7 +141,9 @@ def test_a_virus_counts_though_another_scanner_is_down(tmp_path: Path) -> None:
 def test_a_message_that_kills_its_worker_is_held_after_three_attempts(tmp_path: Path) -> None:
     world = World(tmp_path, command("kill -9 $PPID"))
     queue_id, other = world.receive(DOCUMENT), world.receive(CLEAN)
-    world.scan()
+    for _ in range(3):
+        assert world.state(queue_id) == "incoming"
+        world.scan()
     assert world.state(other) == "outgoing"
     assert world.state(queue_id) == "hold"
     assert "died 3 times" in Path(world.spool.path("hold", f"{queue_id}.why.txt")).read_text()

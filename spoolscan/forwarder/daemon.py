@@ -36,7 +36,7 @@ from spoolscan.forwarder.hop import Hop, words
 from spoolscan.forwarder.schedule import Throttle
 from spoolscan.notices import Templates
 from spoolscan.spool import Entry, Gone, Incomplete, Spool
-from spoolscan.watch import RESCAN, Watch
+from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,11 +63,14 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
         self._soonest = RESCAN  # seconds from the last listing until something else is due
+        self._copying = Copying()
+        self._watch: Watch | None = None
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Forward until ``stop`` is set; then end what is in hand, within the grace."""
         with Watch(self._spool.path("outgoing"), "forwarder") as watch:
+            self._watch = watch
             helpers = [
                 asyncio.create_task(self._keep_listing(watch)),
                 asyncio.create_task(self._stop_with(stop)),
@@ -132,11 +135,12 @@ class Forwarder:
         for entry in entries:
             if entry.queue_id in skip:
                 continue
-            if entry.is_due(now):
+            if entry.is_due(now) and self._copying.may_try(entry):
                 self._fresh.append(entry)
                 self._known.add(entry.queue_id)
             else:
-                self._soonest = min(self._soonest, entry.due - now)
+                wait = entry.due - now if entry.due > now else LOOK_AGAIN
+                self._soonest = min(self._soonest, wait)
         return len(self._fresh) - before
 
     def _patience(self) -> float | None:
@@ -175,6 +179,11 @@ class Forwarder:
         task = asyncio.create_task(self._forward(entry, work, groups, ready))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+
+    def _list_in(self, seconds: float) -> None:
+        """Something is due before the next listing would be made."""
+        if self._watch is not None and seconds < RESCAN:
+            asyncio.get_running_loop().call_later(seconds, self._watch.wake)
 
     def _forget(self, queue_id: str) -> None:
         self._known.discard(queue_id)
@@ -277,15 +286,22 @@ class Forwarder:
         deferred = {index for index, outcome in outcomes.items() if outcome.fate is Fate.DEFERRED}
         heard = deferred.difference(*(groups[hop] for hop in unheard))
         if not unheard or heard or now - work.arrived >= retries.expiry:
-            await asyncio.to_thread(work.message.defer, retries.next(work.arrived, now))
+            when = retries.next(work.arrived, now)
+            await asyncio.to_thread(work.message.defer, when)
+            self._list_in(when - now)
             return False
         unheard[0].waiting.appendleft((entry, work.arrived))
         return True
 
     async def _set_aside(self, queue_id: str, error: Exception) -> None:
         """What cannot be read goes to hold/, all else is tried again later.  Never raises."""
-        if isinstance(error, Gone | Incomplete):
+        if isinstance(error, Gone):
             return
+        if isinstance(error, Incomplete):
+            if not self._copying.has_stopped(queue_id):
+                self._list_in(LOOK_AGAIN)
+                return
+            error = Corrupt(f"{error}; it has not grown for long")
         log.event("forwarder", queue_id, logging.ERROR, problem=words(error))
         try:
             if isinstance(error, Corrupt):

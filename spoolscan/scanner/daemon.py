@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from spoolscan import log
@@ -25,10 +26,12 @@ from spoolscan.envelope import ScanMark
 from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.disposition import Disposer
+from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
 from spoolscan.spool import Gone, Incomplete, Message, Spool
+from spoolscan.verdict import Report, Verdict
 from spoolscan.watch import RESCAN, Copying, Watch
 
 STAGE: Final = "scanner"
@@ -52,6 +55,7 @@ class Scanner:
             for _ in range(config.worker_count())
         ]
         self._waiting: deque[str] = deque()
+        self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
         self._turn = asyncio.Lock()
         self._stopping = False
@@ -64,6 +68,7 @@ class Scanner:
         Calls ``ready`` when it accepts work.  Raises ConfigError where an engine can never work,
         TemporaryFailure where the spool cannot be read.
         """
+        self._tried = set() if once else None
         with (
             ThreadPoolExecutor(len(self._workers)) as threads,
             Watch(self._spool.path("incoming"), STAGE) as watch,
@@ -103,6 +108,8 @@ class Scanner:
         loop = asyncio.get_running_loop()
         while (queue_id := await self._next(watch, once)) is not None:
             self._in_hand.add(queue_id)
+            if self._tried is not None:
+                self._tried.add(queue_id)
             try:
                 await loop.run_in_executor(threads, self._handle, queue_id, worker)
             finally:
@@ -133,7 +140,7 @@ class Scanner:
         try:
             self._return_strays()
             for entry in self._spool.entries("incoming"):
-                if entry.queue_id in self._in_hand:
+                if entry.queue_id in self._in_hand or entry.queue_id in (self._tried or ()):
                     continue
                 if entry.is_due(now) and self._copying.may_try(entry):
                     due.append(entry.queue_id)
@@ -155,6 +162,7 @@ class Scanner:
                     log.event(STAGE, entry.queue_id, logging.ERROR, event="stuck", error=error)
 
     def _recover(self) -> None:
+        command.sweep(Path(self._spool.path("var")))
         for queue_id, tries, state in self._spool.recover(self._config.scanner.attempts):
             log.event(STAGE, queue_id, logging.WARNING, event="recovered", tries=tries, to=state)
 
@@ -185,15 +193,11 @@ class Scanner:
             try:
                 with worker.ask(message) as answer:
                     self._disposer.dispose(message, answer.report, answer.parts)
-                self._trouble.over()
+                self._trouble.over(queue_id, engines_answered=_asked_engines(answer.report))
             except Gone:
                 log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
             except WorkerDied as error:
-                tries, state = self._spool.give_back(message, self._config.scanner.attempts)
-                log.event(
-                    STAGE, queue_id, logging.ERROR, event="worker-died", error=error, to=state
-                )
-                log.event(STAGE, queue_id, event="tries", count=tries)
+                self._give_back(message, str(error))
             except SpoolscanError as error:
                 self._put_back(message, str(error))
             except Exception as error:
@@ -201,14 +205,31 @@ class Scanner:
                 logging.getLogger("spoolscan.scanner").exception("%s: unexpected", queue_id)
                 self._put_back(message, f"{type(error).__name__}: {error}")
 
+    def _give_back(self, message: Message, reason: str) -> None:
+        """A worker died with it in hand: one attempt less."""
+        try:
+            tries, state = self._spool.give_back(message, self._config.scanner.attempts)
+        except SpoolscanError as error:
+            # Gone, or no room for the why.txt; `_return_strays` takes up what is in scanning/.
+            log.event(STAGE, message.id, logging.ERROR, event="stuck", error=error, reason=reason)
+            return
+        log.event(
+            STAGE, message.id, logging.ERROR,
+            event="worker-died", error=reason, tries=tries, to=state,
+        )  # fmt: skip
+
     def _put_back(self, message: Message, reason: str) -> None:
-        """For now it cannot be told: back to incoming/ for later, or after days to hold/."""
+        """For now it cannot be told: back to incoming/ for later, or in the end to hold/."""
         now = time.time()
         age = (datetime.now(UTC) - message.envelope.arrived).total_seconds()
         settings = self._config.scanner
-        self._trouble.met(message.id, reason)
+        tries = message.envelope.scan.tries + self._trouble.met(message.id, reason)
         try:
-            message.mark_scan(ScanMark("-", message.envelope.scan.tries))
+            message.mark_scan(ScanMark("-", tries))
+            if tries >= settings.attempts:
+                why = f"Not judged in {tries} attempts, while other mail was: {reason}\n"
+                message.move("hold", why)
+                return
             if age > settings.give_up:
                 message.move("hold", f"Not judged within {settings.give_up:g} seconds: {reason}\n")
                 return
@@ -228,6 +249,11 @@ class Scanner:
             self._spool.hold(state, queue_id, f"Not a whole spool file: {reason}\n")
         except SpoolscanError as error:
             self._trouble.met(queue_id, str(error))
+
+
+def _asked_engines(report: Report) -> bool:
+    """Whether they answered for it; harmless mail proves nothing of them, nor does a banned name."""
+    return report.verdict is not Verdict.BANNED and any(part.suspicious for part in report.parts)
 
 
 def _tell(text: str) -> None:

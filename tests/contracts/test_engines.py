@@ -115,7 +115,7 @@ class CommandBench(Bench):
         script = self.place / "scanner"
         script.write_text("\n".join(["#!/bin/sh", *lines, ""]))
         script.chmod(0o755)
-        return CommandSettings(argv=(str(script), self.argument), name="bench", timeout=60)
+        return CommandSettings(argv=(str(script), self.argument), name="bench", scratch=self.place)
 
     def in_order(self) -> Settings:
         tail = EICAR[-25:].decode()
@@ -129,11 +129,13 @@ class CommandBench(Bench):
     def broken(self, fault: str) -> Iterator[Settings]:
         if fault == "unavailable":
             yield CommandSettings(
-                argv=(f"{self.place}/no-such-program", self.argument), name="bench"
+                argv=(f"{self.place}/no-such-program", self.argument),
+                name="bench",
+                scratch=self.place,
             )
         elif fault == "hangs":
             script = self.script("sleep 3600").argv
-            yield CommandSettings(argv=script, name="bench", timeout=0.2)
+            yield CommandSettings(argv=script, name="bench", timeout=0.2, scratch=self.place)
         else:
             yield self.script("echo what?; exit 77" if fault == "garbage" else "kill -9 $$")
 

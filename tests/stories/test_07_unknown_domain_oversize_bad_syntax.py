@@ -12,12 +12,19 @@ from postfix_server import PostfixServer
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture
-def running(gateway: Gateway) -> Iterator[Gateway]:
-    gateway.configure("receiver", max_size='"20K"')
-    gateway.start()
-    yield gateway
-    assert gateway.messages("tmp") == []
+@pytest.fixture(scope="module")
+def running(
+    postfix_process: PostfixServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """One for all these tests: nothing that is refused leaves a trace."""
+    postfix_process.start()
+    root = tmp_path_factory.mktemp("gateway") / "spool"
+    with Gateway(root, postfix_process.url) as gateway:
+        gateway.configure("receiver", max_size='"20K"')
+        gateway.start()
+        yield gateway
+        assert gateway.stop() == 0
+        assert gateway.messages("tmp") == []
 
 
 def test_an_unknown_domain_is_denied_to_outsiders_and_the_rest_of_the_mail_goes_on(

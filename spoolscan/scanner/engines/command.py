@@ -13,13 +13,15 @@ found: in each line that ``pattern`` (RE2) matches, its first group, or else the
 name, and one of our file names in the same line tells the sample.  Output beyond OUTPUT_BYTES is
 thrown away.
 
-However a run ends, its whole process group is killed; what leaves its group on purpose is beyond
-this module.  Linux only (pidfd).
+However a run ends, its whole process group is killed, and should we be killed ourselves the kernel
+ends the scanner with us; what leaves its group on purpose is beyond this module, and a directory
+left behind by a kill is the scanner stage's to remove (`sweep`).  Linux only (pidfd).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import select
@@ -39,6 +41,10 @@ from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.scanner.engines.contract import Sample, Tell
 from spoolscan.verdict import Finding, Verdict
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+SCRATCH_PREFIX = "scratch-"
 OUTPUT_BYTES = 1_048_576
 _NAME_LENGTH = 200
 _UNNAMED = "infected"
@@ -126,7 +132,7 @@ class Command:
         """A private directory.  What the system refuses in there is a TemporaryFailure."""
         try:
             with tempfile.TemporaryDirectory(
-                prefix="spoolscan-", dir=self._settings.scratch, ignore_cleanup_errors=True
+                prefix=SCRATCH_PREFIX, dir=self._settings.scratch, ignore_cleanup_errors=True
             ) as scratch:
                 yield scratch
         except TimeoutError:
@@ -146,6 +152,7 @@ class Command:
             cwd=scratch,
             env={"PATH": _SEARCH_PATH, "LC_ALL": "C", "HOME": scratch, "TMPDIR": scratch},
             start_new_session=True,
+            preexec_fn=_die_with_us,  # noqa: PLW1509 - a worker has one thread
         ) as process:
             try:
                 output = _listen(process, deadline)
@@ -156,6 +163,17 @@ class Command:
 
     def _failure(self, reason: str) -> TemporaryFailure:
         return TemporaryFailure(f"engine {self.name}: {self._settings.argv[0]}: {reason}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary directories of scans whose worker was killed."""
+    for path in folder.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _die_with_us() -> None:
+    """In the child: a worker that hangs is killed outright, and must not leave a scanner behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _listen(process: subprocess.Popen[bytes], deadline: float) -> bytes:
