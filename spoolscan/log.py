@@ -3,16 +3,21 @@
 Nothing a peer sent reaches the line as it is: every byte that is not printable ASCII is escaped,
 values with spaces are quoted, and each is cut at 200 characters.  Goes to the stdlib logger
 ``spoolscan.STAGE``; `setup` sends that to standard error, where journald or syslog takes it.
+
+`safe` is for what people read elsewhere, a terminal or a mail: letters of any script stay letters.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+import traceback
 from typing import Final
 
 _LONGEST: Final = 200
+_DEEPEST: Final = 6  # frames of a failure that are named
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
 
 
@@ -26,12 +31,33 @@ def quote(value: object) -> str:
     return '"' + text.encode("unicode_escape").decode("ascii").replace('"', r"\x22") + '"'
 
 
+def safe(value: object, longest: int = _LONGEST) -> str:
+    """One line of printable characters, cut; bidirectional and other format controls are shown."""
+    text = str(value)
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
 def event(stage: str, queue_id: str = "-", level: int = logging.INFO, /, **values: object) -> None:
     """Write one event of a stage.  ``queue_id`` is "-" for what is of no single message."""
     logger = logging.getLogger(f"spoolscan.{stage}")
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
         logger.log(level, "%s: %s", queue_id, words)
+
+
+def failure(stage: str, queue_id: str, error: Exception, /) -> None:
+    """What nobody foresaw: where it happened, the innermost place last.
+
+    In place of a traceback, whose last line is the error's own words, and those may be a peer's.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_DEEPEST:]
+    where = " ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
+    event(stage, queue_id, logging.ERROR, event="unexpected", error=repr(error), where=where)
 
 
 def setup(stage: str, level: str = "info") -> None:

@@ -1,10 +1,11 @@
 """Mail of our own: jinja2 templates rendered into messages, and put into the spool's outgoing/.
 
 A notice has the null reverse-path, ``Auto-Submitted``, and is never scanned, so it can neither
-bounce nor loop (RFC 3834).  What peers said reaches a template only through `safe`, which leaves
-printable characters, cut to a length, on one line; the email package writes it into a header as it
-is, and never parses it.  The templates of a site (etc/templates in the spool) stand before ours of
-the same name; a template's first line is ``Subject: ...``, then comes an empty one, then the text.
+bounce nor loop (RFC 3834).  What peers said reaches a template only through `log.safe`, which
+leaves printable characters, cut to a length, on one line; the email package writes it into a header
+as it is, and never parses it.  The templates of a site (etc/templates in the spool) stand before
+ours of the same name; a template's first line is ``Subject: ...``, then comes an empty one, then
+the text.
 
 Fails with ConfigError where a template cannot be read or used, and as `Spool.draft` does.
 """
@@ -31,24 +32,13 @@ from jinja2 import (
 
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
+from spoolscan.log import safe
 from spoolscan.spool import Spool
 
-_LONGEST: Final = 200  # characters of one value in a template
 _LONGEST_FIELD: Final = 900  # characters of a header field; its line may have 998 bytes
 
 # Folding at 78 would turn a long address into an encoded word, which no field of a report may be.
 POLICY: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
-
-
-def safe(value: object, longest: int = _LONGEST) -> str:
-    """One line of printable characters, cut; bidirectional and other format controls are shown."""
-    text = str(value)
-    if len(text) > longest:
-        text = text[: longest - 3] + "..."
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
 
 
 class _Words(str):

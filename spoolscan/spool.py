@@ -23,7 +23,6 @@ is not what it says), Incomplete (still being copied here) and Gone (somebody mo
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -69,12 +68,12 @@ class Entry:
     due: float
     size: int
 
-    def is_due(self, now: float) -> bool:
+    def is_due(self, now: float, longest: float = 86400.0) -> bool:
         """Whether it may be tried at ``now``; `Spool.defer` sets a time that is still to come.
 
-        No delay is longer than a day: a time further off means that the clock jumped.
+        No delay is longer than ``longest`` seconds: a time further off means that the clock jumped.
         """
-        return not now < self.due < now + 86400
+        return not now < self.due <= now + longest
 
 
 class Draft:
@@ -427,16 +426,15 @@ class Spool:
         """Bring back what a dead scanner had in hand; call with the scanner's lock held.
 
         Yields (queue id, tries, state it is in now): incoming/ with its count raised, hold/ after
-        ``attempts``, scanning/ where a copy made by hand is in its way.  Raises TemporaryFailure.
+        ``attempts``, scanning/ where it cannot be moved: a copy made by hand is in its way, or
+        there is no room to say why.  Raises TemporaryFailure where the listing fails.
         """
         for entry in self.entries("scanning"):
             try:
                 tries, state = self._bring_back(entry.queue_id, attempts)
             except Gone:
                 continue
-            except TemporaryFailure as failure:
-                if failure.errno != errno.EEXIST:
-                    raise
+            except TemporaryFailure:  # one message's trouble is no reason for none to be scanned
                 tries, state = 0, "scanning"
             yield entry.queue_id, tries, state
 

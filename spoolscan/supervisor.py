@@ -3,9 +3,10 @@
 Each stage is a process of its own that says READY=1 on a socket we listen on (the protocol of
 sd_notify(3), so that the same stage runs under systemd unchanged).  When all have said so, we print
 ``READY`` on standard output and tell systemd the same.  A stage that dies is started again after a
-pause that doubles while it keeps dying; one that ends with a configuration error ends us all at
-start.  SIGTERM and SIGINT end the stages, the one started last first; SIGHUP is passed on.  Should
-we be killed outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
+pause that doubles while it keeps dying; but one that gives a reason before that (a bad setting, a
+port that is in use, another spoolscan on this spool) ends us all, with its exit status.  SIGTERM
+and SIGINT end the stages, the one started last first; SIGHUP is passed on.  Should we be killed
+outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from spoolscan import log
-from spoolscan.errors import ConfigError
+from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
 from spoolscan.ready import notify
 
 STAGE: Final = "run"
@@ -33,6 +34,7 @@ _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 60.0
 _STEADY: Final = 60.0  # a stage that lived this long starts with a short pause again
 _GRACE: Final = 30.0  # seconds a stage has to end cleanly
+_REASONS: Final = {kind.exit_status: kind for kind in (ConfigError, TemporaryFailure)}
 _libc: Final = ctypes.CDLL(None)
 
 
@@ -96,10 +98,10 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._ready: set[int] = set()  # process ids that said so
         self._started = False
-        self._failure: ConfigError | None = None
+        self._failure: SpoolscanError | None = None
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT.  Raises ConfigError where a stage cannot be configured."""
+        """Until SIGTERM or SIGINT.  Raises ConfigError, TemporaryFailure where one cannot start."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -147,8 +149,10 @@ class Supervisor:
         while True:
             began = time.monotonic()
             status = await self._live(stage)
-            if status == ConfigError.exit_status and not self._started:
-                self._failure = ConfigError(f"{stage.name} cannot start; its reason stands above")
+            if status in _REASONS and not self._started:
+                self._failure = _REASONS[status](
+                    f"{stage.name} cannot start; its reason stands above"
+                )
                 self._stop.set()
                 return
             if time.monotonic() - began >= _STEADY:

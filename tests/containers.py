@@ -175,6 +175,144 @@ def compound(*streams: tuple[str, bytes]) -> bytes:
     return header + table + directory.ljust(directory_sectors * 512, b"\0") + b"".join(body)
 
 
+def rar(name: str = NAME, data: bytes = PAYLOAD, flags: int = 0) -> bytes:
+    """RAR 4, stored; ``flags`` are those of the main header."""
+
+    def block(kind: int, kind_flags: int, fields: bytes) -> bytes:
+        head = struct.pack("<BHH", kind, kind_flags, 7 + len(fields)) + fields
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head
+
+    about = struct.pack(
+        "<LLBLLBBHL", len(data), len(data), 3, zlib.crc32(data), 0, 20, 0x30, len(name), 0o644
+    )
+    file = block(0x74, 0x8000, about + name.encode()) + data
+    return b"Rar!\x1a\x07\0" + block(0x73, flags, bytes(6)) + file + block(0x7B, 0x4000, b"")
+
+
+def seven_zip(name: str = NAME, data: bytes = PAYLOAD) -> bytes:
+    """7z, copied: the size must take two bytes, and so must that of the names."""
+
+    def number(value: int) -> bytes:
+        return bytes([0x80 | value >> 8, value & 0xFF])
+
+    names = b"\0" + (name + "\0").encode("utf-16-le")
+    header = (
+        b"\1\4\6\0\1\x09" + number(len(data)) + b"\0"
+        b"\7\x0b\1\0\1\1\0\x0c" + number(len(data)) + b"\0"
+        b"\x08\x0a\1" + struct.pack("<L", zlib.crc32(data)) + b"\0\0"
+        b"\5\1\x11" + number(len(names)) + names + b"\0\0"
+    )  # fmt: skip
+    start = struct.pack("<QQL", len(data), len(header), zlib.crc32(header))
+    signature = b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<L", zlib.crc32(start))
+    return signature + start + data + header
+
+
+def cabinet(name: str = NAME, data: bytes = PAYLOAD, flags: int = 0) -> bytes:
+    """A cabinet, stored, of one block of data."""
+    file = struct.pack("<LLHHHH", len(data), 0, 0, 0, 0, 0x20) + name.encode() + b"\0"
+    block = struct.pack("<LHH", 0, len(data), len(data)) + data
+    size = 44 + len(file) + len(block)
+    head = struct.pack("<4s5LBB5H", b"MSCF", 0, size, 0, 44, 0, 3, 1, 1, 1, flags, 0, 0)
+    return head + struct.pack("<LHH", 44 + len(file), 1, 0) + file + block
+
+
+def lzh(name: str = NAME, data: bytes = PAYLOAD) -> bytes:
+    """LZH, stored, with a header of level 0."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    about = b"-lh0-" + struct.pack("<LLLBBB", len(data), len(data), 0, 0x20, 0, len(name))
+    about += name.encode() + struct.pack("<H", crc)
+    return bytes([len(about), sum(about) & 0xFF]) + about + data + b"\0"
+
+
+def cpio(name: str = NAME, data: bytes = PAYLOAD) -> bytes:
+    """The form "newc"."""
+
+    def entry(entry_name: str, content: bytes) -> bytes:
+        fields = [1, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(entry_name) + 1, 0]
+        head = b"070701" + b"".join(b"%08X" % field for field in fields)
+        head += entry_name.encode() + b"\0"
+        return head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
+
+    return entry(name, data) + entry("TRAILER!!!", b"")
+
+
+def ar(*files: tuple[str, bytes]) -> bytes:
+    """GNU names of up to 15 letters."""
+    pieces = [b"!<arch>\n"]
+    for name, data in files or ((NAME, PAYLOAD),):
+        pieces.append(
+            f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode()
+        )
+        pieces.append(data + b"\n" * (len(data) % 2))
+    return b"".join(pieces)
+
+
+def rpm(payload: bytes = PAYLOAD) -> bytes:
+    section = b"\x8e\xad\xe8\1" + bytes(4) + struct.pack(">LL", 0, 8) + bytes(8)
+    return b"\xed\xab\xee\xdb".ljust(96, b"\0") + section + section + payload
+
+
+def iso(*files: tuple[str, bytes]) -> bytes:
+    """ISO 9660 with one directory; names as they are given."""
+
+    def both(value: int) -> bytes:
+        return struct.pack("<L", value) + struct.pack(">L", value)
+
+    def record(name: bytes, sector: int, size: int, flags: int) -> bytes:
+        raw = both(sector) + both(size) + bytes(7) + bytes([flags, 0, 0]) + b"\1\0\0\1"
+        raw += bytes([len(name)]) + name + b"\0" * (1 - len(name) % 2)
+        return bytes([len(raw) + 2, 0]) + raw
+
+    root = record(b"\0", 18, 2048, 2)
+    directory, contents = root + record(b"\1", 18, 2048, 2), b""
+    for name, data in files or ((NAME, PAYLOAD),):
+        directory += record(name.encode() + b";1", 19 + len(contents) // 2048, len(data), 0)
+        contents += data + b"\0" * (-len(data) % 2048)
+    primary = (b"\1CD001\1".ljust(128, b"\0") + b"\0\x08\x08\0").ljust(156, b"\0") + root
+    sectors = primary, b"\xffCD001\1", directory
+    return bytes(16 * 2048) + b"".join(sector.ljust(2048, b"\0") for sector in sectors) + contents
+
+
+def zstd(data: bytes = PAYLOAD) -> bytes:
+    """A frame with one raw block; 256 to 65791 bytes."""
+    head = b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", len(data) - 256)
+    return head + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+def lz4(*blocks: bytes) -> bytes:
+    """A frame of packed blocks, each independent of the others; none: the payload, stored."""
+    head = b"\x04\x22\x4d\x18\x60\x40\x82"
+    packed = b"".join(struct.pack("<L", len(block)) + block for block in blocks)
+    stored = struct.pack("<L", len(PAYLOAD) | 1 << 31) + PAYLOAD
+    return head + (packed or stored) + b"\0\0\0\0"
+
+
+def lzip(data: bytes = PAYLOAD) -> bytes:
+    coded = lzma.compress(data, lzma.FORMAT_ALONE)[13:]
+    sizes = struct.pack("<LQQ", zlib.crc32(data), len(data), len(coded) + 26)
+    return b"LZIP\1\x17" + coded + sizes
+
+
+def compressed(codes: list[int]) -> bytes:
+    """A .Z file of these codes, of nine bits each: the table is cleared (256) before it is full."""
+    pieces = [b"\x1f\x9d\x90"]
+    for at in range(0, len(codes), 199):
+        group = [*codes[at : at + 199], 256]
+        bits = sum(code << 9 * place for place, code in enumerate(group))
+        pieces.append(bits.to_bytes((9 * len(group) + 7) // 8, "little"))
+    return b"".join(pieces)
+
+
+def szdd(data: bytes = PAYLOAD) -> bytes:
+    """Without any repetition."""
+    groups = (b"\xff" + data[at : at + 8] for at in range(0, len(data), 8))
+    return b"SZDD\x88\xf0\x27\x33A\0" + struct.pack("<L", len(data)) + b"".join(groups)
+
+
 SPECIMENS: dict[str, bytes] = {
     "zip": zipped(),
     "gzip": gzipped(),
@@ -192,5 +330,14 @@ SPECIMENS: dict[str, bytes] = {
     "HTML": b'<a download href="data:application/octet-stream;base64,'
     + base64.b64encode(PAYLOAD)
     + b'">your invoice</a>',
-    "unopened": b"7z\xbc\xaf\x27\x1c\0\4" + PAYLOAD,
+    "zstd": zstd(),
+    "lzip": lzip(),
+    "LZ4": lz4(),
+    "compress": compressed(list(PAYLOAD)),
+    "SZDD": szdd(),
+    "cpio": cpio(),
+    "ar": ar(),
+    "RPM": rpm(),
+    "ISO 9660": iso(),
+    "borrowed": seven_zip(),
 }

@@ -109,3 +109,18 @@ def test_a_second_setup_does_not_write_lines_twice(
     log.setup("smtpd")
     log.event("smtpd", event="once")
     assert lines.getvalue().count("once") == 1
+
+
+@given(st.text() | st.sampled_from(HOSTILE))
+def test_a_safe_value_is_one_line_of_printable_characters(value: str) -> None:
+    shown = log.safe(value)
+    assert shown.isprintable()
+    assert len(shown) <= 200 * 10
+    assert len(shown.splitlines()) <= 1
+    shown.encode("utf-8")
+
+
+def test_what_is_printable_and_short_is_safe_as_it_is() -> None:
+    assert log.safe("caf\u00e9 <b> {{ x }}") == "caf\u00e9 <b> {{ x }}"
+    assert log.safe("\u202ea\x1b\n") == "\\u202ea\\x1b\\n"
+    assert log.safe("a" * 201) == "a" * 197 + "..."

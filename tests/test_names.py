@@ -281,3 +281,20 @@ def test_names_that_most_parsers_see_in_the_corpus_are_found() -> None:
             expected = (row["own"] or {}).get("names") or []
             missed += [(row["path"], name) for name in expected if name not in readings]
     assert not missed
+
+
+def test_every_character_that_cannot_be_seen_is_known() -> None:
+    unseen = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf")]
+    assert len(unseen) > 200
+    for letter in unseen:
+        found = names.of_member(f"a.e{letter}xe", Budget(Bounds()))
+        assert "a.exe" in found.readings, hex(ord(letter))
+
+
+def test_a_message_whose_names_have_too_many_readings_says_so_and_goes_on() -> None:
+    budget = Budget(Bounds(header_bytes=10_000))
+    header = DISPOSITION + b'filename="' + b"=?utf-16?B?AGEALgBlAHgAZQ==?= x" * 50 + b'"\n\n'
+    part = headers.read(header, 0, len(header), budget.bounds).headers
+    found = [names.of_part(part, budget) for _ in range(30)][-1]
+    assert Cause.LIMIT in causes(found)
+    assert any(line.startswith(b"Content-Disposition") for line in found.lines)

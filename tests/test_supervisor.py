@@ -36,7 +36,7 @@ signal.signal(signal.SIGTERM, end)
 signal.signal(signal.SIGHUP, lambda number, frame: note("reloaded", name))
 note(name + ".pids", str(os.getpid()))
 if (folder / (name + ".broken")).exists():
-    sys.exit(78)
+    sys.exit(int((folder / (name + ".broken")).read_text() or 78))
 if (folder / (name + ".liar")).exists():
     subprocess.run([sys.executable, "-c", "from spoolscan.ready import notify; notify('READY=1')"])
     note(name + ".lied", "")
@@ -201,11 +201,14 @@ def test_a_supervisor_that_is_killed_outright_leaves_no_orphan(house: House) -> 
     until(lambda: not any(_runs(pid) for name in "ab" for pid in house.pids(name)))
 
 
-def test_a_stage_that_cannot_be_configured_ends_the_others_and_is_named(house: House) -> None:
-    house.path("b.broken").touch()
+@pytest.mark.parametrize("status", [75, 78])
+def test_a_stage_that_says_why_it_cannot_start_ends_the_others_and_is_named(
+    house: House, status: int
+) -> None:
+    house.path("b.broken").write_text(str(status))
     house.go("a")
     supervisor = house.start("a", "b")
-    assert supervisor.wait() == 78
+    assert supervisor.wait() == status
     assert house.lines("log")[-1] == "b cannot start; its reason stands above"
     assert house.lines("out") == []
     assert not any(_runs(pid) for pid in house.pids("a"))

@@ -113,10 +113,10 @@ def test_an_encrypted_member_is_a_doubt_and_still_has_its_name() -> None:
 def test_a_method_that_we_do_not_open_is_a_doubt_and_names_it() -> None:
     archive = zipped()
     for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
-        archive = patched(archive, signature, offset, struct.pack("<H", 98))
+        archive = patched(archive, signature, offset, struct.pack("<H", 94))
         archive = patched(archive, signature, offset + 6, b"\1\2\3\4")
     found = [item for item in unpack(archive, Budget(Bounds())) if isinstance(item, Doubt)]
-    assert found == [Doubt(Cause.UNREADABLE, "zip members packed with ppmd are not opened")]
+    assert found == [Doubt(Cause.UNREADABLE, "zip members packed with mp3 are not opened")]
     assert opened(archive) == [Member(NAME, b"")]
 
 
@@ -387,20 +387,21 @@ def test_a_page_without_files_has_no_members() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "what"),
+    "data",
     [
-        (b"7z\xbc\xaf\x27\x1c\0\4", "7z archives"),
-        (b"Rar!\x1a\x07\x01\0", "RAR archives"),
-        (b"MSCF\0\0\0\0", "cabinets"),
-        (b"\x28\xb5\x2f\xfd\x04", "Zstandard files"),
-        (bytes(32769) + b"CD001", "disc images"),
-        (PAYLOAD + b"7z\xbc\xaf\x27\x1c\0\4", "7z archives"),
-        (b"GIF89a" + PLAIN + b"Rar!\x1a\x07\0", "RAR archives"),
+        b"7z\xbc\xaf\x27\x1c\0\4",
+        b"Rar!\x1a\x07\x01\0",
+        b"MSCF\0\0\0\0",
+        b"\x28\xb5\x2f\xfd\x04",
+        bytes(32769) + b"CD001",
+        PAYLOAD + b"7z\xbc\xaf\x27\x1c\0\4",
+        b"GIF89a" + PLAIN + b"Rar!\x1a\x07\0",
+        b"KWAJ\x88\xf0\x27\xd1",
     ],
 )
-def test_an_archive_that_nobody_opens_is_a_doubt(data: bytes, what: str) -> None:
-    found = list(unpack(data, Budget(Bounds())))
-    assert Doubt(Cause.UNREADABLE, f"{what} are not opened") in found
+def test_an_archive_that_nobody_can_open_is_a_doubt(data: bytes) -> None:
+    found = [item for item in unpack(data, Budget(Bounds())) if isinstance(item, Doubt)]
+    assert {doubt.cause for doubt in found} == {Cause.UNREADABLE}
 
 
 # --- the corpus
@@ -422,7 +423,7 @@ def listed(*folders: str) -> list[dict[str, Any]]:
 
 
 def inside(data: bytes) -> tuple[set[str], list[Doubt]]:
-    """The last part of every name at any depth, and all doubts."""
+    """The last part of every name at any depth, casefolded, and all doubts."""
     budget = Budget(Bounds())
     names: set[str] = set()
     found_doubts: list[Doubt] = []
@@ -432,7 +433,7 @@ def inside(data: bytes) -> tuple[set[str], list[Doubt]]:
             if isinstance(item, Doubt):
                 found_doubts.append(item)
             else:
-                names.add(item.name.replace("\\", "/").rpartition("/")[2])
+                names.add(item.name.replace("\\", "/").rpartition("/")[2].casefold())
                 waiting.append(item.data)
     return names, found_doubts
 
@@ -443,14 +444,16 @@ def test_every_attachment_that_mimekit_finds_in_a_winmail_dat_is_found() -> None
     for row in listed("mimekit-tnef/"):
         names, _ = inside((CORPUS / row["path"]).read_bytes())
         # Its names for the second of two attachments of one name end in a number.
-        wanted = {name.removesuffix(".1").removesuffix(".2") for name in row["own"]["entries"]}
+        wanted = {
+            name.removesuffix(".1").removesuffix(".2").casefold() for name in row["own"]["entries"]
+        }
         if wanted - names:
             missed[row["path"]] = wanted - names
     assert missed == {}
 
 
 # A raw deflate stream, brotli and an LZ4 block have no beginning to be known by.
-WITHOUT_A_MARK = (".br", ".deflate", ".deflatez", ".block_lz4", ".tos", "lh2_222/sfx.exe")
+WITHOUT_A_MARK = (".br", ".deflate", ".deflatez", ".block_lz4")
 
 
 @pytest.mark.corpus
@@ -460,7 +463,7 @@ def test_every_archive_in_the_corpus_is_opened_or_a_doubt() -> None:
         "commons-compress/", "libarchive/", "py7zr/", "rarfile/", "lhasa/", "strelka/"
     ):
         names, found_doubts = inside((CORPUS / row["path"]).read_bytes())
-        wanted = {entry.rpartition("/")[2] for entry in row["own"]["entries"]}
+        wanted = {entry.rpartition("/")[2].casefold() for entry in row["own"]["entries"]}
         if wanted - names and not found_doubts and not row["path"].endswith(WITHOUT_A_MARK):
             missed[row["path"]] = wanted - names
     assert missed == {}

@@ -2,20 +2,25 @@
 
 Commands are loaded when they are called, for a mail on its way through a pipe should not wait for
 code that it does not need.  Errors of ours end in one message on standard error and the status of
-``sysexits.h`` that belongs to them.
+``sysexits.h`` that belongs to them; so does what nobody expected, as a temporary one that names its
+place in the code.  A traceback is never printed.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
 from spoolscan import __version__
-from spoolscan.errors import SpoolscanError
+from spoolscan.errors import SpoolscanError, TemporaryFailure
+from spoolscan.log import safe
 
 COMMANDS: Final = {
     "init": "spoolscan.cli.init:init",
@@ -27,6 +32,8 @@ COMMANDS: Final = {
     "inspect": "spoolscan.cli.inspect:inspect",
     "demo": "spoolscan.cli.demo:demo",
 }
+_USAGE: Final = 64  # EX_USAGE
+_FRAMES: Final = 4  # of the place where something unexpected happened
 
 
 class _Lazy(click.Group):
@@ -60,17 +67,72 @@ def group(context: click.Context, spool: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    _mend_streams()
     try:
-        status = group.main(args=arguments, prog_name="spoolscan", standalone_mode=False)
-    except SpoolscanError as error:
+        status = _call(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        status = 130
+    except BrokenPipeError:
+        _print_no_more()  # whoever read us is gone
+        status = 141
+    except Exception as error:  # the last one who can tell of it
+        status = _told(error)
+    return status
+
+
+def _call(arguments: Sequence[str]) -> int:
+    """As click does it, but for what it makes of a broken pipe: 1, which is a verdict here."""
+    try:
+        with group.make_context("spoolscan", list(arguments)) as context:
+            status = group.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _told(error: Exception) -> int:
+    """Say what went wrong in one message; returns the exit status."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return _USAGE
+    if isinstance(error, OSError):
+        _print_no_more()
+        error = TemporaryFailure.from_os(error, safe(error.filename or "writing the output"))
+    if isinstance(error, SpoolscanError):
         print(f"spoolscan: {error}", file=sys.stderr)
         return error.exit_status
-    except click.ClickException as error:
-        error.show()
-        return 64
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read us is gone, and there is nothing to say it to
-        return 141
-    return status if isinstance(status, int) else 0
+    what = f"{type(error).__name__} at {_place(error)}: {safe(error)}"
+    print(f"spoolscan: unexpected {what}; please report it", file=sys.stderr)
+    return TemporaryFailure.exit_status  # what is not understood is temporary
+
+
+def _place(error: BaseException) -> str:
+    """The innermost lines of the code that it came through, the innermost first."""
+    places: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " < ".join(places[: -_FRAMES - 1 : -1])
+
+
+def _mend_streams() -> None:
+    """Printing must not fail for a stream that the caller closed, nor for its character set."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a socket of ours must never become standard output
+    os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - to stay
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _print_no_more() -> None:
+    """Nobody takes what is still to be written; the flush at the end shall not say so again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

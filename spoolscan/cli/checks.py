@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spoolscan import config
+from spoolscan import config, stage
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
@@ -26,11 +26,13 @@ def _check(root: Path) -> Iterator[str]:
     settings = config.load(root)
     yield f"settings   {root / config.FILE}: ok"
     Spool(root).check()
+    stage.check_owner(root)
     yield f"spool      {root}: ok"
     toolbox = Toolbox(settings)
     try:
-        for line in ("matches.bad", "matches.doc"):
-            yield f"patterns   {root / 'etc' / line}: ok"
+        tools = toolbox.tools()
+        for name, patterns in (("matches.bad", tools.bad), ("matches.doc", tools.doc)):
+            yield f"patterns   {root / 'etc' / name}: {len(patterns.rules)} lines"
         for engine in toolbox.engines:
             try:
                 yield f"engine     {engine.name}: {engine.awake()}"

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from spoolscan.cli.terminal import plain
 from spoolscan.errors import TemporaryFailure
 
 _WAIT: Final = 60.0  # seconds for one message, or for the start, on the slowest machine
-_ROW: Final = "{:<30} {:<11} {:>8}  {}"
+_ROW: Final = "{:<28} {:<10} {:>7}  {}"
+_BECAUSE: Final = 50  # the column where the last word of a row begins; 80 is where a line ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,15 @@ class Outcome:
     seconds: float
 
 
-@click.command()
+@click.command(short_help="Try it all in a temporary spool.")
 @click.option("--keep", is_flag=True, help="Leave the spool there to be looked at.")
 def demo(*, keep: bool) -> int:
     """Run everything on sample messages in a temporary spool; show where each went and why.
 
     Exits 0 when each went where it belongs.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)  # so that nothing is left behind
     root = Path(tempfile.mkdtemp(prefix="spoolscan-demo-")) / "spool"
     wrong = 0
     try:
@@ -54,23 +58,36 @@ def demo(*, keep: bool) -> int:
             "next_hop": f"maildir:{root / 'maildir'}",
         }
         lay_out(root, settings)
-        click.echo(f"A spool in {root}, SMTP on 127.0.0.1:{port}, all stages running.\n")
+        click.echo(f"A spool in {root}, SMTP on 127.0.0.1:{port}.")
+        click.echo("Starting all stages ...\n")
         with _running(root):
             click.echo(_ROW.format("message", "went to", "after", "because"))
             for example in examples():
                 outcome = _follow(root, port, example)
                 wrong += outcome.fate != example.fate
-                note = "" if outcome.fate == example.fate else f"  (expected: {example.fate})"
-                took = f"{outcome.seconds * 1000:.0f} ms"
-                click.echo(_ROW.format(example.title, outcome.fate, took, outcome.why + note))
+                click.echo(_row(example, outcome))
         told = len(list((root / "maildir" / "new").iterdir()))
-        click.echo(f"\n{told} mails lie in {root / 'maildir'}: the delivered ones and the notices.")
-    finally:
+        click.echo(f"\n{told} mails went to the maildir: the delivered ones and the notices.")
         if keep:
-            click.echo(f"The spool stays in {root}")
+            click.echo(f"Look at quarantine/, hold/ and maildir/ in {root}")
         else:
+            click.echo("All that is removed again; with --keep it stays to be looked at.")
+    finally:
+        if not keep:
             shutil.rmtree(root.parent, ignore_errors=True)
     return 1 if wrong else 0
+
+
+def _row(example: Example, outcome: Outcome) -> str:
+    note = "" if outcome.fate == example.fate else f" (expected: {example.fate})"
+    because = textwrap.wrap(outcome.why + note, 80 - _BECAUSE) or [""]
+    took = f"{outcome.seconds * 1000:.0f} ms"
+    first = _ROW.format(example.title, outcome.fate, took, because[0])
+    return "\n".join([first, *(" " * (_BECAUSE - 1) + line for line in because[1:])])
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _free_port() -> int:
@@ -135,4 +152,4 @@ def _reason(path: Path) -> str:
     """The first finding, out of why.txt."""
     lines = Path(f"{path}.why.txt").read_text("utf-8").splitlines()
     found = lines[lines.index("What was found:") + 1] if "What was found:" in lines else lines[0]
-    return plain(found.strip())[:60]
+    return plain(found.strip().rpartition(" (says ")[0] or found.strip())

@@ -14,11 +14,12 @@ import click
 
 from spoolscan import config, share
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.forwarder import routes
 
 
-@click.command()
+@click.command(short_help="Lay out a spool in DIR.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--domain", "domains", multiple=True, help="A domain of the site (may be repeated).")
+@click.option("--domain", "domains", multiple=True, metavar="NAME", help="A domain of the site.")
 @click.option("--network", "networks", multiple=True, metavar="CIDR", help="Our own network.")
 @click.option("--admin", metavar="ADDRESS", help="Who gets the notices.")
 @click.option("--listen", "listen", multiple=True, metavar="HOST:PORT", help="Where mail comes in.")
@@ -33,7 +34,7 @@ def init(  # noqa: PLR0917 - click calls it by keyword
 ) -> None:
     """Lay out a spool in DIR: directories, settings, patterns, scripts.
 
-    Nothing that is there already is overwritten.
+    Nothing that is there already is overwritten.  --domain, --network and --listen may be repeated.
     """
     root = directory.absolute()
     settings: dict[str, object] = {
@@ -53,11 +54,13 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
     Raises ConfigError where something is in the way or a value is not allowed, before anything is
     written; TemporaryFailure where a system call fails.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigError(f"{root}: not empty; name a new directory, nothing is overwritten")
     text = fill_in((share.folder("etc") / "spoolscan.toml").read_text("utf-8"), settings)
-    config.read(text, root / config.FILE)
+    read = config.read(text, root / config.FILE)
+    routes.make(read.next_hop, read.site.hostname, read.forwarder)
     try:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            what = "not empty" if root.is_dir() else "not a directory"
+            raise ConfigError(f"{root}: {what}; name a new directory, nothing is overwritten")
         os.umask(0o077)
         shutil.copytree(share.folder("var-skeleton"), root, dirs_exist_ok=True)
         shutil.copytree(share.folder("etc"), root / "etc")
@@ -65,8 +68,12 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
         _install_scripts(share.folder("bin"), root / "bin")
         for path in (root, *root.rglob("*")):
             path.chmod(0o700 if path.is_dir() or path.parent == root / "bin" else 0o600)
+    except shutil.Error as error:  # (from, to, reason) of each file that could not be copied
+        _, place, reason = error.args[0][0]
+        raise TemporaryFailure(f"laying out {place}: {reason}; {_again(root)}") from error
     except OSError as error:
-        raise TemporaryFailure.from_os(error, f"laying out {error.filename or root}") from error
+        failure = TemporaryFailure.from_os(error, f"laying out {error.filename or root}")
+        raise TemporaryFailure(f"{failure}; {_again(root)}", failure.errno) from error
     return [
         f"{root}: a spool for {', '.join(_list(settings['domains']))}",
         f"  mail comes in at   {', '.join(_list(settings['listen']))}",
@@ -75,6 +82,10 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
         f"  try it             spoolscan --spool {root} check",
         f"  start it           spoolscan --spool {root} run",
     ]
+
+
+def _again(root: Path) -> str:
+    return f"put that right, remove {root} if it is there, and call init again"
 
 
 def _list(value: object) -> list[str]:

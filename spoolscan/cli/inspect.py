@@ -1,8 +1,15 @@
-"""``spoolscan inspect``: the Report of any message, without a spool or a daemon."""
+"""``spoolscan inspect``: the Report of any message, without a spool or a daemon.
+
+What cannot be read to its end, for whatever reason, is UNSCANNABLE and never clean: a file that is
+missing, cut, or too large, an engine that is down, a mistake of ours.  The other files are judged
+all the same.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,13 +21,14 @@ from spoolscan import config, envelope, share
 from spoolscan.cli.place import find, named, spool_option
 from spoolscan.cli.terminal import plain, table
 from spoolscan.errors import Corrupt, TemporaryFailure
+from spoolscan.scanner.bounds import LimitReached
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.inspect import inspect as judge
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.verdict import Finding, Report, Verdict
 
 
-@click.command()
+@click.command(short_help="Judge .eml or spool files; nothing is moved or sent.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @spool_option
@@ -61,19 +69,43 @@ def _settings(context: click.Context, spool: str | None) -> config.Config:
 
 
 def _report(file: str, tools: Tools) -> Report:
-    """A file's Report; what cannot be read at all is UNSCANNABLE too."""
+    """A file's Report; what cannot be judged at all is UNSCANNABLE too."""
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        if data.startswith(b"SPOOL 1 "):
-            data = data[envelope.parse(data).body_offset :]
-        return judge(data, tools).report
+        return judge(_message(file, 2 * tools.bounds.decoded_bytes), tools).report
     except OSError as error:
         reason = f"unreadable: {error.strerror}"
     except Corrupt as error:
         reason = f"unreadable: {error}"
+    except LimitReached as error:
+        reason = f"limit: {error}"
     except TemporaryFailure as error:
         reason = f"limit: an engine could not answer: {error}"
+    except Exception as error:  # what is not understood is never clean
+        reason = f"unreadable: unexpected {type(error).__name__}: {error}; please report it"
     return Report(findings=[Finding(Verdict.UNSCANNABLE, (), reason, "reader")])
+
+
+def _message(file: str, longest: int) -> bytes:
+    """The message in a file, without the envelope of a spool file.
+
+    Raises OSError; Corrupt where a spool file is not whole; LimitReached beyond ``longest`` bytes.
+    """
+    if file == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, f"standard input: {os.strerror(errno.EBADF)}")
+        data = sys.stdin.buffer.read(longest + 1)
+    else:
+        with Path(file).open("rb") as stream:
+            data = stream.read(longest + 1)
+    if len(data) > longest:
+        raise LimitReached(f"more than {longest} bytes, twice [bounds] decoded_bytes")
+    if not data.startswith(b"SPOOL 1 "):
+        return data
+    head = envelope.parse(data)
+    body = data[head.body_offset :]
+    if len(body) != head.size:
+        raise Corrupt(f"its SIZE line says {head.size} bytes, and {len(body)} are there")
+    return body
 
 
 def _show(file: str, report: Report) -> None:
@@ -83,14 +115,14 @@ def _show(file: str, report: Report) -> None:
             str(part.number),
             " > ".join(part.path),
             part.media_type,
-            "" if part.size is None else str(part.size),
-            part.suspicious or "harmless",
+            "-" if part.size is None else str(part.size),
+            part.suspicious or "-",
         )
         for part in report.parts
     ]
     if rows:
         table(("no", "part", "type", "bytes", "looked at because"), rows)
     for finding in report.findings:
-        where = " > ".join(finding.path) or "the message"
-        says = f"{plain(finding.name)} in {plain(where)} ({plain(finding.engine)})"
-        click.echo(f"  {finding.verdict}: {says}")
+        where = f" in {plain(' > '.join(finding.path))}" if finding.path else ""
+        word = finding.verdict if finding.verdict > Verdict.CLEAN else "noted"
+        click.echo(f"  {word}: {plain(finding.name)}{where} ({plain(finding.engine)})")

@@ -12,7 +12,7 @@ from spoolscan.cli.place import find, spool_option
 from spoolscan.supervisor import Supervisor
 
 
-@click.command()
+@click.command(short_help="Read settings, patterns, rules, templates.")
 @spool_option
 @click.pass_context
 def check(context: click.Context, spool: str | None) -> None:
@@ -23,7 +23,7 @@ def check(context: click.Context, spool: str | None) -> None:
         click.echo(line)
 
 
-@click.command()
+@click.command(short_help="Run all stages until SIGTERM; prints READY.")
 @spool_option
 @click.pass_context
 def run(context: click.Context, spool: str | None) -> None:

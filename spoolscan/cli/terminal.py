@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from spoolscan.notices import safe
+from spoolscan.log import safe
 
 
 def plain(value: object) -> str:

@@ -19,7 +19,8 @@ from typing import Final
 
 from spoolscan.envelope import Envelope
 from spoolscan.forwarder.delivery import Outcome
-from spoolscan.notices import POLICY, Templates, begin, safe
+from spoolscan.log import safe
+from spoolscan.notices import POLICY, Templates, begin
 
 TEMPLATE: Final = "bounce.txt"
 HEADER_LIMIT: Final = 20 * 1024  # bytes of the original's header that are sent back

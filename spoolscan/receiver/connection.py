@@ -2,6 +2,9 @@
 
 At most one segment is read ahead of the disk: while the spool writes, nothing is read, and the
 peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
+
+A peer that drips gains nothing: the time for a command counts from our last reply, and a message
+has to come at `SLOWEST` bytes a second, beyond the time in which it may send nothing at all.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +41,7 @@ from spoolscan.receiver.session import Session
 from spoolscan.spool import Draft
 
 SEGMENT: Final = 65_536  # bytes read, and gathered before they are written, at a time
+SLOWEST: Final = 100.0  # bytes a second of a message, on the whole
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
@@ -66,6 +71,8 @@ class Connection:
         self._pending = bytearray()  # of the message, not yet written
         self._name: asyncio.Task[str] | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
+        self._waited = 0.0  # seconds for it since our last reply
+        self._heard = 0  # bytes from it since then
         self._transport: asyncio.WriteTransport | None = None
         self._stopping = False
 
@@ -155,9 +162,9 @@ class Connection:
         in_data = self._session.state is State.DATA
         if self._stopping and not in_data:  # told while the last replies went out
             return
-        seconds = self._house.data_seconds if in_data else self._house.command_seconds
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(seconds) as self._clock:
+            async with asyncio.timeout(self._patience(in_data=in_data)) as self._clock:
                 segment = await reader.read(SEGMENT)
         except TimeoutError:
             self._session.close(STOPPING if self._stopping else TIMED_OUT)
@@ -166,11 +173,21 @@ class Connection:
             self._clock = None
         if not segment:
             raise EOFError("the peer hung up")
+        self._waited += time.monotonic() - began
+        self._heard += len(segment)
         self._session.receive_data(segment)
+
+    def _patience(self, *, in_data: bool) -> float:
+        """Seconds until the next segment must have come."""
+        if not in_data:
+            return self._house.command_seconds - self._waited
+        idle = self._house.data_seconds
+        return min(idle, idle + self._heard / SLOWEST - self._waited)
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
+            self._waited, self._heard = 0.0, 0
             writer.write(output)
             async with asyncio.timeout(self._house.data_seconds):
                 await writer.drain()

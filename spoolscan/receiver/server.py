@@ -1,8 +1,9 @@
 """The receiver's sockets: listens, counts connections, and stops cleanly.
 
-Each connection becomes a task running one `Connection`.  A peer beyond a limit is told 421 and
-closed at once; when the process has no file descriptor left, a reserved one is given up for as long
-as it takes to say so, and the queue of the kernel does not fill with peers that wait for nothing.
+Each connection becomes a task running one `Connection`.  While half of all connections are taken,
+newcomers have seconds where others have minutes.  A peer beyond a limit is told 421 and closed at
+once; when the process has no file descriptor left, a reserved one is given up for as long as it
+takes to say so, and the queue of the kernel does not fill with peers that wait for nothing.
 
 Fails with ConfigError or TemporaryFailure from `start`, where an address cannot be listened on.
 After that no peer and no spool can make it raise.
@@ -19,6 +20,7 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from spoolscan import config, log
@@ -34,6 +36,7 @@ from spoolscan.spool import Spool
 
 _BACKLOG: Final = 512
 _PAUSE_SECONDS: Final = 1.0
+_HURRY_SECONDS: Final = 10.0  # timeouts of those who come when half of the connections are taken
 _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 
 
@@ -57,6 +60,11 @@ class Receiver:
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
             self._policy, self._intake, names, settings.command_timeout, settings.data_timeout
+        )
+        self._hurried = replace(
+            self._house,
+            command_seconds=min(settings.command_timeout, _HURRY_SECONDS),
+            data_seconds=min(settings.data_timeout, _HURRY_SECONDS),
         )
 
     @property
@@ -141,7 +149,8 @@ class Receiver:
             hops=settings.hops,
             bare_lf=BareLF(settings.bare_lf_own if trusted else settings.bare_lf),
         )
-        connection = Connection(self._house, terms, peer)
+        crowded = len(self._connections) >= settings.connections // 2
+        connection = Connection(self._hurried if crowded else self._house, terms, peer)
         task = asyncio.get_running_loop().create_task(connection.serve(sock, _sent_early(sock)))
         self._connections[task] = connection
         if owner is not None:

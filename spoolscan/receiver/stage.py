@@ -13,7 +13,7 @@ from spoolscan.ready import notify
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import Spool
 
-_GRACE: Final = 30.0  # seconds a message under way has to end
+_GRACE: Final = 20.0  # seconds a message under way has to end; whoever stops us waits 30 for us
 
 
 class Receiving:

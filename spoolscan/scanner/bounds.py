@@ -30,6 +30,10 @@ class Bounds:
     seconds: Duration = 60.0  # wall clock for the whole inspection
 
 
+_EACH_READING = 100  # bytes that a reading costs at least, in time
+_READINGS = 16
+
+
 class LimitReached(Exception):
     """A bound was met; the text names it."""
 
@@ -41,6 +45,7 @@ class Budget:
     bounds: Bounds
     parts: int = 0
     decoded: int = 0
+    read: int = 0
     deadline: float = field(default=0.0)
 
     def __post_init__(self) -> None:
@@ -58,6 +63,16 @@ class Budget:
         self.decoded += count
         if self.decoded > self.bounds.decoded_bytes:
             raise LimitReached(f"more than {self.bounds.decoded_bytes} decoded bytes")
+
+    def take_reading(self, count: int) -> None:
+        """Count bytes of one reading of a header field that has many.  Raises LimitReached.
+
+        Some hundred bytes can be read in a hundred ways; what all ways of all fields of a message
+        take together is bounded by what one header may hold, times sixteen.
+        """
+        self.read += count + _EACH_READING
+        if self.read > _READINGS * self.bounds.header_bytes:
+            raise LimitReached("too many readings of header fields")
 
     def check_depth(self, depth: int) -> None:
         """Raises LimitReached."""

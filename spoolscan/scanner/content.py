@@ -55,7 +55,7 @@ _MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"RE~^", "application/vnd.rar"),
     (0, b"SZDD\x88\xf0\x27\x33", "application/x-ms-compress"),
     (0, b"SZ \x88\xf0\x27\x33", "application/x-ms-compress"),
-    (0, b"KWAJ\x88\xf0\x27\xd1", "application/x-ms-compress"),
+    (0, b"KWAJ\x88\xf0\x27\xd1", "application/x-ms-kwaj"),
     (0, b"MSCF", "application/vnd.ms-cab-compressed"),
     (0, b"ISc(", "application/x-installshield"),
     (0, b"\x60\xea", "application/x-arj"),

@@ -16,7 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -132,17 +134,18 @@ class Scanner:
             return None
 
     def _due(self) -> tuple[deque[str], float]:
-        """What may be tried now, oldest first, and how long until the next may (seconds)."""
+        """What may be tried now, longest due first; how long until the next may (seconds)."""
         self._toolbox.tools()
         now = time.time()
         due: deque[str] = deque()
         pause = RESCAN
         try:
             self._return_strays()
-            for entry in self._spool.entries("incoming"):
+            # By time and not by id: what failed and waited stands behind all that came meanwhile.
+            for entry in sorted(self._spool.entries("incoming"), key=attrgetter("due")):
                 if entry.queue_id in self._in_hand or entry.queue_id in (self._tried or ()):
                     continue
-                if entry.is_due(now) and self._copying.may_try(entry):
+                if entry.is_due(now, _LONGEST_RETRY) and self._copying.may_try(entry):
                     due.append(entry.queue_id)
                 else:
                     pause = min(pause, max(entry.due - now, 1.0))
@@ -202,7 +205,7 @@ class Scanner:
                 self._put_back(message, str(error))
             except Exception as error:
                 # What is not understood is temporary: the message stays, and the log has the place.
-                logging.getLogger("spoolscan.scanner").exception("%s: unexpected", queue_id)
+                log.failure(STAGE, queue_id, error)
                 self._put_back(message, f"{type(error).__name__}: {error}")
 
     def _give_back(self, message: Message, reason: str) -> None:
@@ -212,6 +215,7 @@ class Scanner:
         except SpoolscanError as error:
             # Gone, or no room for the why.txt; `_return_strays` takes up what is in scanning/.
             log.event(STAGE, message.id, logging.ERROR, event="stuck", error=error, reason=reason)
+            self._leave_for_later(message)
             return
         log.event(
             STAGE, message.id, logging.ERROR,
@@ -238,6 +242,12 @@ class Scanner:
         except SpoolscanError as error:
             # It stays in scanning/; `_return_strays` takes it up at the next listing.
             log.event(STAGE, message.id, logging.ERROR, event="stuck", error=error)
+            self._leave_for_later(message)
+
+    def _leave_for_later(self, message: Message) -> None:
+        """What could not be moved must not be tried again at once, and again."""
+        with suppress(SpoolscanError):
+            message.defer(time.time() + _LONGEST_RETRY)
 
     def _incomplete(self, queue_id: str, error: Incomplete) -> None:
         if self._copying.has_stopped(queue_id):
@@ -252,8 +262,8 @@ class Scanner:
 
 
 def _asked_engines(report: Report) -> bool:
-    """Whether they answered for it; harmless mail proves nothing of them, nor does a banned name."""
-    return report.verdict is not Verdict.BANNED and any(part.suspicious for part in report.parts)
+    """Whether all of them answered: not for harmless mail, and a hit outweighs one that failed."""
+    return report.verdict < Verdict.BANNED and any(part.suspicious for part in report.parts)
 
 
 def _tell(text: str) -> None:

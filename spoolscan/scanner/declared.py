@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from spoolscan.scanner import params, words
-from spoolscan.scanner.bounds import Bounds
+from spoolscan.scanner.bounds import Budget
 from spoolscan.scanner.headers import Header
 from spoolscan.verdict import Doubt
 
@@ -66,13 +66,13 @@ def encodings(headers: Sequence[Header]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def boundaries(headers: Sequence[Header], bounds: Bounds) -> tuple[list[bytes], list[Doubt]]:
+def boundaries(headers: Sequence[Header], budget: Budget) -> tuple[list[bytes], list[Doubt]]:
     """Every boundary a client could look for, without the dashes before it."""
     fields = values(headers, "content-type")
     if not fields:
         return [], []
     found: dict[bytes, None] = {}
-    readings, doubts = params.readings(fields, params.BOUNDARY, bounds)
+    readings, doubts = params.readings(fields, params.BOUNDARY, budget)
     for reading in readings:
         for data in _as_bytes(reading):
             found[data.rstrip()] = None

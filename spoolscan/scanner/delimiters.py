@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 WHITE = b" \t\r\n\0\x0b\x0c"
 
 _LINE_ENDS = re.compile(rb"[\r\n]*")
-_OPENING = rb"([ \t]{0,8}--[^\r\n]*)[\r\n]+(?=[ \t]*[!-9;-~]{1,80}[ \t]*:)"
+_OPENING = rb"([ \t\0]{0,8}--[^\r\n]*)[\r\n]+(?=[ \t]*[!-9;-~]{1,80}[ \t]*:)"
 # Each begins with one letter, which is searched for fast; most content has neither.
-_ANY = tuple(re.compile(sign) for sign in (rb"\n(?:[ \t]{0,8}--|From )", rb"\r[ \t]{0,8}--"))
+_ANY = tuple(re.compile(sign) for sign in (rb"\n(?:[ \t\0]{0,8}--|From )", rb"\r[ \t\0]{0,8}--"))
 _UNDECLARED = tuple(re.compile(line_end + _OPENING) for line_end in (b"\n", b"\r"))
 _UNDECLARED_FIRST = re.compile(_OPENING)
 _NEXT_MESSAGE = re.compile(rb"\n\r?\n()(?=From [^\r\n]*\r?\n[!-9;-~]{1,80}[ \t]*:)")

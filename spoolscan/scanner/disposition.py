@@ -5,7 +5,8 @@ verdict                   goes to
 ========================  ===================================================================
 clean                     outgoing/
 unscannable               by its cause's setting: hold/, quarantine/, or outgoing/ unmarked
-banned, infected          quarantine/DATE/, with the decoded parts; the administrator is told
+banned, infected          quarantine/DATE/, with the decoded parts as far as they are not out of
+                          all proportion; the administrator is told
 ========================  ===================================================================
 
 The notice is posted before the message is moved: a crash between costs a second notice, never a
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -32,6 +33,9 @@ from spoolscan.verdict import Cause, Report, Verdict
 
 STAGE: Final = "scanner"
 _GRAVITY: Final = ("note", "pass", "hold", "quarantine")
+# Decoded parts beside a quarantined message: so many times its size, and so many bytes anyway.
+_DECODED_RATIO: Final = 10
+_DECODED_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Disposer:
         self._config = config
         self._templates = templates
         self._notifier = Notifier(spool, templates, config.site.hostname)
+        self._told: set[tuple[str, str]] = set()  # of those that could not be moved afterwards
         self._networks = [ipaddress.ip_network(network) for network in config.site.networks]
         scanner = config.scanner
         self._policy = {
@@ -98,19 +103,27 @@ class Disposer:
         day = datetime.now(UTC).strftime("%Y-%m-%d")
         place = f"quarantine/{day}" if fate.state == "quarantine" else "hold"
         files = [
-            (f"{number:02d}-{safe_name(part.path)}", part) for number, part in enumerate(parts, 1)
+            (f"{number:02d}-{safe_name(part.path)}", part)
+            for number, part in enumerate(_that_fit(parts, message.size), 1)
         ]
         values = self._values(message, report, place)
         values["decoded"] = [(name, " > ".join(part.path)) for name, part in files]
         why = self._templates.render("why.txt", **values)
         if self._config.notices.administrator:
-            self._notifier.send("found.txt", self._config.site.administrator, **values)
+            self._tell(message.id, "found.txt", self._config.site.administrator, values)
         if self._config.notices.sender and self.may_tell(message.envelope):
-            self._notifier.send("sender.txt", message.envelope.sender, **values)
+            self._tell(message.id, "sender.txt", message.envelope.sender, values)
         if fate.state == "quarantine":
             message.quarantine(day, why, ((name, part.read()) for name, part in files))
         else:
             message.move("hold", why)
+        self._told -= {(message.id, "found.txt"), (message.id, "sender.txt")}
+
+    def _tell(self, queue_id: str, template: str, recipient: str, values: dict[str, Any]) -> None:
+        """Once a message: the disk may be full for its parts, again and again, and not for this."""
+        if (queue_id, template) not in self._told:
+            self._notifier.send(template, recipient, **values)
+            self._told.add((queue_id, template))
 
     def may_tell(self, envelope: Envelope) -> bool:
         """Whether the sender is one of ours, by address and by the network the mail came from."""
@@ -135,6 +148,15 @@ class Disposer:
             "path": self._spool.path(place, message.id),
             "outgoing": self._spool.path("outgoing"),
         }
+
+
+def _that_fit(parts: Sequence[DecodedPart], size: int) -> Iterator[DecodedPart]:
+    """Those to be shown: a small message must not fill the disk, whatever it decodes to."""
+    room = size * _DECODED_RATIO + _DECODED_BYTES
+    for part in parts:
+        if part.size <= room:
+            room -= part.size
+            yield part
 
 
 def safe_name(path: Sequence[str]) -> str:

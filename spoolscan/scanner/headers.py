@@ -62,6 +62,8 @@ _HIDDEN = re.compile(
     rb"(?=[ \t:]+\S{0,20}(?:base|quot|uu|bin|[78]bit)))[ \t]*:+([^\r\n]*)"
 )
 _CONTENT = b"content-"
+_BLANKS = (b" ", b"\t")
+_FIELD_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
 
 
 def unfolded(data: bytes) -> bytes:
@@ -72,6 +74,14 @@ def unfolded(data: bytes) -> bytes:
 def starts_like_header(data: bytes, start: int, end: int) -> bool:
     """Whether a field stands at the offset."""
     return _FIRST_NAMED.match(data, start, end) is not None
+
+
+def goes_on(data: bytes, start: int, end: int) -> bool:
+    """Whether there are only more fields behind a line of white space, which RFC 5322 once allowed,
+    and none that says what the body is."""
+    lines = data[start:end].replace(b"\r", b"").rstrip(b"\n").split(b"\n")
+    ordinary = all(line[:1] in _BLANKS or _FIELD_NAME.match(line) for line in lines)
+    return ordinary and _CONTENT not in data[start:end].lower()
 
 
 def read(data: bytes, start: int, end: int, bounds: Bounds) -> Block:

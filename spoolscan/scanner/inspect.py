@@ -115,22 +115,23 @@ class _Reading:
         self.report = self.inspection.report
         self.waiting: deque[_Content] = deque()
         self.doubted: set[Finding] = set()
+        self.banned = False
 
     def read(self, data: bytes) -> None:
         try:
             self.message(data, (), 0)
             while self.waiting:
                 item = self.waiting.popleft()
-                if self.report.verdict < Verdict.BANNED:
-                    self.content(item)
-                else:
+                if self.banned:
                     self.list_part(item.path, item.names, item.media_types, item.data, item.rule)
+                else:
+                    self.content(item)
         except LimitReached as limit:
             self.doubt(Doubt(Cause.LIMIT, str(limit)), ())
 
     def message(self, data: bytes, base: tuple[str, ...], depth: int) -> None:
         """Structure and names of a message, then, where nothing is banned, its parts."""
-        structure = mime.read(data, self.budget)
+        structure = mime.read(data, self.budget, depth)
         for doubt in structure.doubts:
             self.doubt(doubt, base)
         rows = self.rows(structure, base)
@@ -138,12 +139,11 @@ class _Reading:
             for doubt in row.names.doubts:
                 self.doubt(doubt, row.path)
             self.match_bad(row.names, row.path)
-        banned = self.report.verdict >= Verdict.BANNED
         for row in rows:
             if row.opened and not row.names.readings:
                 continue
-            rule = None if banned else self.rule(row.names)
-            if row.opened or (banned and not self.tools.describe):
+            rule = None if self.banned else self.rule(row.names)
+            if row.opened or (self.banned and not self.tools.describe):
                 self.list_part(row.path, row.names, row.part.media_types, None, rule)
             else:
                 self.part(data, row, depth, rule)
@@ -173,6 +173,7 @@ class _Reading:
         for doubt in doubts:
             self.doubt(doubt, path)
         head = _head(part) if part.kind == "message" else None
+        depth += part.number.count(".")
         for number, reading in enumerate(decoded):
             where = path if number == 0 else (*path[:-1], f"{path[-1]} ({reading.how})")
             self.waiting.append(
@@ -209,6 +210,7 @@ class _Reading:
     def match_bad(self, part_names: Names, path: tuple[str, ...]) -> None:
         match = self.tools.bad.first(part_names.lines)
         if match is not None:
+            self.banned = True
             self.report.findings.append(
                 Finding(Verdict.BANNED, path, _line(match), basename(match.source))
             )

@@ -66,9 +66,9 @@ class Structure:
     doubts: list[Doubt]
 
 
-def read(data: bytes, budget: Budget) -> Structure:
-    """Every part of the message in the bytes."""
-    reader = _Reader(data, budget)
+def read(data: bytes, budget: Budget, depth: int = 0) -> Structure:
+    """Every part of the message in the bytes, which lies that deep in another."""
+    reader = _Reader(data, budget, depth)
     try:
         reader.run()
     except LimitReached as limit:
@@ -112,6 +112,7 @@ class _Entity:
 class _Reader:
     data: bytes
     budget: Budget
+    depth: int
     parts: list[MimePart] = field(default_factory=list)
     doubts: dict[Doubt, None] = field(default_factory=dict)
     items: list[_Item] = field(default_factory=list)
@@ -120,7 +121,7 @@ class _Reader:
     bare: bool | None = None
 
     def run(self) -> None:
-        self.items.append(_Item("entity", 0, len(self.data), "1"))
+        self.items.append(_Item("entity", 0, len(self.data), "1", depth=self.depth))
         while self.items:
             item = self.items.pop()
             if item.kind != "entity":
@@ -175,7 +176,7 @@ class _Reader:
 
     def splits(self, entity: _Entity) -> list[list[Line]]:
         """The delimiter lines of each boundary that occurs, each different set of lines once."""
-        boundaries, doubts = declared.boundaries(entity.block.headers, self.budget.bounds)
+        boundaries, doubts = declared.boundaries(entity.block.headers, self.budget)
         self.doubts.update(dict.fromkeys(doubts))
         exact: dict[tuple[int, ...], list[Line]] = {}
         prefix: dict[tuple[int, ...], list[Line]] = {}
@@ -272,7 +273,8 @@ class _Reader:
             self.header_behind_empty_lines(item, block.body)
         early = block.early
         if early is not None and self.data[early : block.body].strip(WHITE):
-            self.doubt(Cause.AMBIGUOUS, "a header that may end at two places")
+            if not header_fields.goes_on(self.data, early, block.body):
+                self.doubt(Cause.AMBIGUOUS, "a header that may end at two places")
             self.add(entity, kind, early, "b")
 
     def header_behind_empty_lines(self, item: _Item, start: int) -> None:

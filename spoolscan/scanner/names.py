@@ -20,7 +20,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from spoolscan.scanner import declared, params, words
 from spoolscan.scanner.bounds import Budget, LimitReached
@@ -40,15 +40,25 @@ class Names:
 
 _LONGEST = 512  # characters of a name; a longer one is read at its head and its tail
 _MOST = 512  # readings of one part's names
+_WORD_COSTS = 100  # bytes that an encoded word is like, in time
+_FORMS_COST = 300  # and the forms of a name
 
 # Nothing in such a name can be read or written differently.
 _ORDINARY = re.compile(r"[A-Za-z0-9_+-](?:[A-Za-z0-9 _.,()+-]*[A-Za-z0-9_)+-])?\Z")
-_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61\ufe52\u2024\u0701\u0702\u06d4", "."))
+_DOTS = re.compile("[\u3002\ufe12\uff0e\uff61\ufe52\u2024\u0701\u0702\u06d4]")
+# Controls, and what Unicode says is to be ignored by default (Default_Ignorable_Code_Point).
+_UNSEEN = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4"
+    "\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _EDGES = " \t\r\n\0\"'`<>\u00a0\u3000"
 _ENDING = re.compile(r"\.([A-Za-z0-9]{1,10})\W*\Z")
+_NAMED_FILE = re.compile(rb"\.[A-Za-z0-9]{1,10}\W*\Z")
 _LINE_ENDS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
-_FORBIDDEN = str.maketrans(dict.fromkeys('<>:"|?*', ""))  # in names on Windows; some leave them out
+_FORBIDDEN = re.compile(r'[<>:"|?*]')  # in names on Windows; some leave them out
 _SPACED_DOT = re.compile(r"[ \t]?\.[ \t]")  # where a header was folded inside a name
 _PATH = re.compile(r"[/\\]")
 
@@ -62,16 +72,18 @@ def of_part(headers: Sequence[Header], budget: Budget, carried: Sequence[Header]
         fields = declared.values(headers, field)
         if not fields:
             continue
-        found, limits = params.readings(fields, params.NAME, budget.bounds)
+        found, limits = params.readings(fields, params.NAME, budget)
         doubts.update(dict.fromkeys(limits))
         for value in found:
-            texts = words.readings(value.data, value.charset)
+            texts = _texts(value.data, budget, doubts, value.charset)
             readings.update(dict.fromkeys(texts))
             if value.chief:
-                chief.append(texts[0])
+                chief += texts[:1]
     types = declared.media_types(headers)
     if not any(readings):
-        readings.update(dict.fromkeys(_other_names(headers, types, carried)))
+        for data, ending in _other_names(headers, types, carried):
+            texts = _texts(data.strip()[:_LONGEST], budget, doubts)
+            readings.update(dict.fromkeys(text + ending for text in texts))
     if len({ending for name in chief for ending in _ending(name)}) > 1:
         doubts[Doubt(Cause.AMBIGUOUS, "names of one part that end differently")] = None
     names = _forms(readings, doubts, budget)
@@ -86,9 +98,21 @@ def of_part(headers: Sequence[Header], budget: Budget, carried: Sequence[Header]
 def of_member(name: str | bytes, budget: Budget) -> Names:
     """The names of an archive member, or of what uuencode, BinHex, yEnc or TNEF call a file."""
     doubts: dict[Doubt, None] = {}
-    texts = words.readings(name) if isinstance(name, bytes) else [name]
+    texts = _texts(name, budget, doubts) if isinstance(name, bytes) else [name]
     names = _forms(texts, doubts, budget)
     return Names(tuple(names), tuple(_lines(names)), tuple(doubts))
+
+
+def _texts(
+    data: bytes, budget: Budget, doubts: dict[Doubt, None], charset: str = ""
+) -> list[str]:
+    """What `words` makes of it; none where the message has had its share of readings."""
+    try:
+        budget.take_reading(len(data) + _WORD_COSTS * data.count(b"=?"))
+    except LimitReached as limit:
+        doubts[Doubt(Cause.LIMIT, str(limit))] = None
+        return []
+    return words.readings(data, charset)
 
 
 def _ending(name: str) -> list[str]:
@@ -98,27 +122,26 @@ def _ending(name: str) -> list[str]:
 
 def _other_names(
     headers: Sequence[Header], types: Sequence[str], carried: Sequence[Header]
-) -> Iterable[str]:
-    """Names a client falls back on for a part it offers to save."""
+) -> Iterable[tuple[bytes, str]]:
+    """Names a client falls back on for a part it offers to save, and the ending it adds."""
     shown = all(kind.startswith(("text/", "multipart/")) for kind in types)
     disposition = b"".join(declared.values(headers, "content-disposition")).lstrip()
     if shown and not disposition.lower().startswith(b"attach"):
         return
     for value in declared.values(carried, "subject"):
-        for text in words.readings(value.strip()[:_LONGEST]):
-            yield f"{text}.eml"
+        yield value, ".eml"
     for value in declared.values(headers, "content-description"):
-        yield from words.readings(value.strip()[:_LONGEST])
+        yield value, ""
     for value in declared.values(headers, "content-location"):
-        text = words.text(value.strip()[:_LONGEST])
-        path = text.partition("://")[2].partition("/")[2] if "://" in text else text
-        path = re.split(r"[?#]", path, maxsplit=1)[0].rstrip("/")
+        location = value.strip()[:_LONGEST]
+        path = location.partition(b"://")[2].partition(b"/")[2] if b"://" in location else location
+        path = re.split(rb"[?#]", path, maxsplit=1)[0].rstrip(b"/")
         if path:
-            yield unquote(path.rpartition("/")[2])
+            yield unquote_to_bytes(path.rpartition(b"/")[2]), ""
     for value in declared.values(headers, "content-id"):
-        text = words.text(value.strip()[:_LONGEST]).strip("<>").partition("@")[0]
-        if _ENDING.search(text[-64:]):
-            yield text
+        name = value.strip()[:_LONGEST].strip(b"<>").partition(b"@")[0]
+        if _NAMED_FILE.search(name[-64:]):
+            yield name, ""
 
 
 def _forms(texts: Iterable[str], doubts: dict[Doubt, None], budget: Budget) -> dict[str, None]:
@@ -138,12 +161,12 @@ def _forms(texts: Iterable[str], doubts: dict[Doubt, None], budget: Budget) -> d
             break
     try:
         budget.check_time()
+        for name in list(names):
+            if ". " in name or not _ORDINARY.match(name):
+                budget.take_reading(_FORMS_COST + 4 * len(name))
+                names.update(dict.fromkeys(_saved_as(name)))
     except LimitReached as limit:
         doubts[Doubt(Cause.LIMIT, str(limit))] = None
-        return names
-    for name in list(names):
-        if ". " in name or not _ORDINARY.match(name):
-            names.update(dict.fromkeys(_saved_as(name)))
     return names
 
 
@@ -159,10 +182,11 @@ def _saved_as(name: str) -> Iterable[str]:
         if len(plain) < len(start):
             found.append(_plain(start, " "))
         base = _PATH.split(plain.rstrip("/\\"))[-1] or plain
+        found.append(_PATH.split(plain.rstrip("/\\. "))[-1])
         found += [base, base.rstrip(". "), base.strip(_EDGES).rstrip(". ")]
         if ":" in base:
             found += [piece.rstrip(". ") for piece in base.split(":")[:2]]
-        found += [base.translate(_FORBIDDEN), _SPACED_DOT.sub(".", base).strip(". ")]
+        found += [_FORBIDDEN.sub("", base), _SPACED_DOT.sub(".", base).strip(". ")]
     return [form for form in dict.fromkeys(found) if form]
 
 
@@ -173,10 +197,8 @@ def _plain(name: str, instead: str = "") -> str:
             return name
         folded = name
     else:
-        folded = unicodedata.normalize("NFKC", name.translate(_DOTS)).translate(_DOTS)
-    return "".join(
-        instead if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in folded
-    )
+        folded = unicodedata.normalize("NFKC", _DOTS.sub(".", name))
+    return _UNSEEN.sub(instead, folded)
 
 
 def _lines(names: Iterable[str]) -> dict[bytes, None]:

@@ -6,8 +6,9 @@ its comments, without its backslashes and with its encoded words decoded; what f
 quoted, unquoted, to the semicolon, past it, and in pieces.  Segments of RFC 2231 are joined by
 number, by appearance, with the first and the last of equal ones, and decoded as marked, all, none.
 
-Guarantees: time linear in the field; at most ``Bounds.parameters`` places and `LONGEST` bytes of
-each are read, and a Doubt says so; an ordinary parameter has exactly one reading.
+Guarantees: time linear in the field; all readings are counted against the budget; at most
+``Bounds.parameters`` places and `LONGEST` bytes of each are read; a Doubt says where a limit was
+met; an ordinary parameter has exactly one reading.
 Never: raises; decodes charsets or encoded words in the values (that is `words`).
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes
 
 from spoolscan.scanner import words
-from spoolscan.scanner.bounds import Bounds
+from spoolscan.scanner.bounds import Budget, LimitReached
 from spoolscan.verdict import Cause, Doubt
 
 LONGEST = 4096  # bytes of one value; file systems take 255
@@ -44,10 +45,11 @@ class _Hit:
     values: tuple[bytes, ...]
 
 
-BOUNDARY = re.compile(rb"(?i)(?<![a-z0-9_-])(boundary)([ \t\r\0*0-9]{0,64})=")
-NAME = re.compile(rb"(?i)(?<![a-z0-9_-])((?:file)?name)([ \t\r\0*0-9]{0,64})=")
+BOUNDARY = re.compile(rb"(?i)(?<![a-z0-9_-])(boundary)([ \t\r\0\x0b\x0c\xa0\"'*0-9]{0,64})=")
+NAME = re.compile(rb"(?i)(?<![a-z0-9_-])((?:file)?name)([ \t\r\0\x0b\x0c\xa0\"'*0-9]{0,64})=")
 _SUFFIX = re.compile(rb"\*([0-9]{1,9})?(\*)?\Z")
 _SPACE = b" \t\r\n\0\x0b\x0c"
+_AROUND_KEY = _SPACE + b"\xa0\"'"
 _CONTROLS = bytes({*range(32), 127} - {9})
 _SIMPLE = re.compile(
     rb'[ \t]*(?:"([^"\\]*)"|([^\s"\'\\();,=\0]+))[ \t]*(?=(?:;[^;=]+=|;?[ \t]*\Z))'
@@ -58,33 +60,50 @@ _CHARSET = re.compile(rb"([^']{0,80})'[^']{0,80}'")
 _COMMENT = re.compile(rb'("(?:[^"\\]|\\.)*"?)|\((?:[^()\\]|\\.)*\)', re.DOTALL)
 _PLAIN_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)", re.DOTALL)
 _COMMENT_DEPTH = 5
+_MOST_COMMENTS = 20
+_COSTLY = (b"=?", b"(")  # each takes as long as
+_COST = 100  # that many bytes
 
 
 def readings(
-    fields: Sequence[bytes], key: re.Pattern[bytes], bounds: Bounds
+    fields: Sequence[bytes], key: re.Pattern[bytes], budget: Budget
 ) -> tuple[list[Value], list[Doubt]]:
     """Every value of the parameter (`BOUNDARY` or `NAME`) in the fields, likeliest first."""
     field = b"; ".join(fields)
     doubts: dict[Doubt, None] = {}
     found: dict[Value, None] = {}
-    for number, spelling in enumerate(_spellings(field)):
-        hits = _hits(spelling, key, bounds, doubts)
-        keys = dict.fromkeys(hit.key for hit in hits if hit.starred)
-        for name in keys:
-            joined = _joins([hit for hit in hits if hit.starred and hit.key == name])
-            for count, value in enumerate(joined):
-                found.setdefault(replace(value, chief=not number and not count))
-        for hit in hits:
-            for count, data in enumerate(() if hit.starred else hit.values):
-                found.setdefault(Value(data, "", not number and not count))
+    if field.count(b"(") > _MOST_COMMENTS:
+        doubts[Doubt(Cause.LIMIT, f"more than {_MOST_COMMENTS} comments in a field")] = None
+    try:
+        budget.take_reading(len(field) + sum(map(field.count, _COSTLY)) * _COST)
+        for number, spelling in enumerate(_spellings(field)):
+            for value in _found(spelling, key, budget, doubts):
+                found.setdefault(value if not number else replace(value, chief=False))
+    except LimitReached as limit:
+        doubts[Doubt(Cause.LIMIT, str(limit))] = None
     return list(found), list(doubts)
+
+
+def _found(
+    field: bytes, key: re.Pattern[bytes], budget: Budget, doubts: dict[Doubt, None]
+) -> Iterable[Value]:
+    """The readings of one spelling; the first of each place is what the plainest reader sees."""
+    hits = _hits(field, key, budget, doubts)
+    for name in dict.fromkeys(hit.key for hit in hits if hit.starred):
+        joined = _joins([hit for hit in hits if hit.starred and hit.key == name])
+        for count, value in enumerate(joined):
+            budget.take_reading(len(value.data))
+            yield replace(value, chief=not count)
+    for hit in hits:
+        for count, data in enumerate(() if hit.starred else hit.values):
+            yield Value(data, "", not count)
 
 
 def without_comments(field: bytes) -> bytes:
     """The field without its comments, nested to any sane depth; quoted strings hold none."""
     comment, instead = (_COMMENT, rb"\1") if b'"' in field else (_PLAIN_COMMENT, b"")
     for _ in range(_COMMENT_DEPTH):
-        shorter = comment.sub(instead, field)
+        shorter = comment.sub(instead, field, count=_MOST_COMMENTS)
         if len(shorter) == len(field):
             break
         field = shorter
@@ -111,9 +130,10 @@ def _spellings(field: bytes) -> Iterable[bytes]:
 
 
 def _hits(
-    field: bytes, key: re.Pattern[bytes], bounds: Bounds, doubts: dict[Doubt, None]
+    field: bytes, key: re.Pattern[bytes], budget: Budget, doubts: dict[Doubt, None]
 ) -> list[_Hit]:
-    """The places where the key stands, and what stands behind it."""
+    """The places where the key stands, and what stands behind it.  Raises LimitReached."""
+    bounds = budget.bounds
     hits: list[_Hit] = []
     inside = end = 0
     too_many = field.count(b";") > bounds.parameters
@@ -123,10 +143,11 @@ def _hits(
         if len(hits) == bounds.parameters or inside > _MOST_INSIDE:
             too_many = True
             break
-        suffix = _SUFFIX.match(match[2].translate(None, _SPACE))
+        suffix = _SUFFIX.match(match[2].translate(None, _AROUND_KEY))
         index = int(suffix[1]) if suffix and suffix[1] else None
         extended = suffix is not None and (suffix[2] is not None or index is None)
         values, cut = _values(field, end)
+        budget.take_reading(sum(map(len, values)) + (_COST if suffix else 0))
         if cut:
             doubts[Doubt(Cause.LIMIT, f"a parameter longer than {LONGEST} bytes")] = None
         hits.append(_Hit(match[1].lower(), index, extended, suffix is not None, values))

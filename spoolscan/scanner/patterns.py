@@ -21,6 +21,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import re2
@@ -42,7 +43,7 @@ class Match:
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patterns:
     """The patterns of one file.  Immutable; may be used by several threads."""
 
@@ -50,6 +51,7 @@ class Patterns:
     rules: tuple[Match, ...] = ()
     _single: tuple[Any, ...] = field(default=(), repr=False, compare=False)  # all but the last
     _union: Any = field(default=None, repr=False, compare=False)
+    _expressions: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: bytes, source: str) -> Patterns:
@@ -86,7 +88,7 @@ class Patterns:
                 f"{source}: {len(rules)} patterns are too large for the matcher together"
                 f" ({_ascii(error.args[0])}); use fewer or shorter ones"
             ) from error
-        return cls(source, tuple(rules), tuple(single[:-1]), union)
+        return cls(source, tuple(rules), tuple(single[:-1]), union, tuple(expressions))
 
     def first(self, lines: Sequence[bytes]) -> Match | None:
         """The first pattern, in the order of the file, that is found in any of the lines.
@@ -98,10 +100,22 @@ class Patterns:
         text = b"\n".join(lines)
         if self._union.search(text) is None:
             return None
+        if numbers := self._all.Match(text):
+            return self.rules[min(numbers)]
+        # The set ran out of memory, and says so by finding nothing.
         for rule, pattern in zip(self.rules[:-1], self._single, strict=True):
             if pattern.search(text) is not None:
                 return rule
         return self.rules[-1]  # what is none of the others
+
+    @cached_property
+    def _all(self) -> Any:
+        """All patterns as a set, which tells the numbers of those found; made at the first hit."""
+        found = re2.Set.SearchSet(_options(_UNION))
+        for rule in self._expressions:
+            found.Add(b"(?m)" + rule)
+        found.Compile()
+        return found
 
 
 def _check(line: bytes) -> None:
@@ -118,12 +132,16 @@ def _check(line: bytes) -> None:
 
 def _compiled(expression: bytes, memory: int) -> Any:
     """Raises re2.error where it is too large."""
+    return re2.compile(b"(?m)" + expression, _options(memory))
+
+
+def _options(memory: int) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = memory
     options.never_capture = True
     options.log_errors = False
-    return re2.compile(b"(?m)" + expression, options)
+    return options
 
 
 def _refusal(source: str, number: int, line: bytes, reason: str) -> ConfigError:

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,10 +34,21 @@ class DecodedPart:
         self._descriptor = descriptor
         self._longest = longest
 
+    @property
+    def size(self) -> int:
+        """Bytes; at most as many as one message may decode to."""
+        return min(os.fstat(self._descriptor).st_size, self._longest)
+
     def read(self) -> bytes:
-        """Its content, at most as long as one message may decode to."""
-        length = min(os.fstat(self._descriptor).st_size, self._longest)
-        return os.pread(self._descriptor, length, 0)
+        """Its content.
+
+        Nothing where it cannot be read: the worker may have sent any descriptor at all, and its
+        message is to be set aside all the same.
+        """
+        try:
+            return os.pread(self._descriptor, self.size, 0)
+        except OSError:
+            return b""
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -86,7 +98,6 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        ours.settimeout(self._timeout)
         self._peer = ours
 
     def stop(self) -> None:
@@ -103,9 +114,11 @@ class Worker:
     def ask(self, message: Message) -> Answer:
         """Have a message judged.
 
-        Raises TemporaryFailure (an engine could not answer) and WorkerDied.
+        Raises TemporaryFailure (an engine could not answer) and WorkerDied: whatever else goes
+        wrong, so that no answer is ever taken for that to another question.
         """
         peer = self._started()
+        deadline = time.monotonic() + self._timeout
         try:
             descriptor = os.open(f"/proc/self/fd/{message.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -113,11 +126,13 @@ class Worker:
                 wire.send(peer, question, [descriptor])
             finally:
                 os.close(descriptor)
-            frame = wire.receive(peer)
+            frame = wire.receive(peer, deadline)
             if frame is None:
                 raise wire.Broken("it ended")
             return self._answer(*frame)
-        except (OSError, wire.Broken, KeyError, TypeError, ValueError) as error:
+        except TemporaryFailure:
+            raise
+        except Exception as error:
             self.stop()
             what = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             raise WorkerDied(f"worker: {what}") from error
@@ -131,7 +146,8 @@ class Worker:
         self.start()
         assert self._peer is not None  # noqa: S101 - start() has just set it; this is for mypy
         try:
-            if not self._ready and wire.receive(self._peer) is None:
+            deadline = time.monotonic() + self._timeout
+            if not self._ready and wire.receive(self._peer, deadline) is None:
                 raise wire.Broken("it ended before it was ready; its reason stands in the log")
         except (OSError, wire.Broken) as error:
             self.stop()

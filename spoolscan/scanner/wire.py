@@ -7,9 +7,11 @@ the length.  JSON and not pickle, for the worker reads hostile mail and may be a
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,11 +31,15 @@ def send(peer: socket.socket, content: dict[str, Any], descriptors: Sequence[int
     peer.sendall(data)
 
 
-def receive(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+def receive(
+    peer: socket.socket, deadline: float = math.inf
+) -> tuple[dict[str, Any], list[int]] | None:
     """One frame and its descriptors (the caller closes them); None at the end.
 
-    Raises Broken, and TimeoutError as the socket's timeout says.
+    Raises Broken, OSError, and TimeoutError where ``deadline`` (of `time.monotonic`) passes,
+    however the frame drips in.
     """
+    _wait_until(deadline, peer)
     head, descriptors, _, _ = socket.recv_fds(peer, _LENGTH.size, MOST_DESCRIPTORS)
     try:
         if not head and not descriptors:
@@ -43,21 +49,30 @@ def receive(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         (length,) = _LENGTH.unpack(head)
         if length > LONGEST:
             raise Broken(f"a frame of {length} bytes")
-        content = json.loads(_exactly(peer, length))
+        content = json.loads(_exactly(peer, length, deadline))
         if not isinstance(content, dict):
             raise Broken("a frame that is no object")
     except BaseException as error:
         for descriptor in descriptors:
             os.close(descriptor)
-        if isinstance(error, ValueError | ConnectionError):
+        if isinstance(error, ValueError | RecursionError | ConnectionError):
             raise Broken(str(error)) from error
         raise
     return content, descriptors
 
 
-def _exactly(peer: socket.socket, length: int) -> bytes:
+def _wait_until(deadline: float, peer: socket.socket) -> None:
+    """Raises TimeoutError where it has passed."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    peer.settimeout(None if left == math.inf else left)
+
+
+def _exactly(peer: socket.socket, length: int, deadline: float) -> bytes:
     data = bytearray()
     while len(data) < length:
+        _wait_until(deadline, peer)
         piece = peer.recv(min(length - len(data), 1 << 16))
         if not piece:
             raise Broken("a cut frame")

@@ -85,12 +85,13 @@ def decode(data: bytes, charset: str) -> list[str]:
     found: list[str] = []
     for name in (codec, *_ALSO.get(codec, ())):
         try:
-            found.append(_SURROGATE.sub("\ufffd", data.decode(name)))
+            found.append(data.decode(name))
         except (UnicodeError, ValueError):
             continue
     # A wide charset read in the wrong order is no text: what has ASCII in it comes first.
     found.sort(key=lambda reading: not any("!" <= letter <= "~" for letter in reading[-8:]))
-    return list(dict.fromkeys(found)) or [data.decode(codec, "replace"), text(data)]
+    found = found or [data.decode(codec, "replace"), text(data)]
+    return list(dict.fromkeys(_SURROGATE.sub("\ufffd", reading) for reading in found))
 
 
 def readings(data: bytes, charset: str = "") -> list[str]:

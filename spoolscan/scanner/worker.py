@@ -19,7 +19,7 @@ from spoolscan.errors import SpoolscanError, TemporaryFailure
 from spoolscan.scanner import wire
 from spoolscan.scanner.inspect import Inspection, inspect
 from spoolscan.scanner.toolbox import Toolbox
-from spoolscan.verdict import Verdict
+from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,7 +34,12 @@ def main(arguments: Sequence[str]) -> int:
         log.event("worker", event="not-started", error=error)
         return error.exit_status
     with socket.socket(fileno=int(number)) as peer:
-        serve(peer, toolbox, config)
+        try:
+            serve(peer, toolbox, config)
+        except Exception as error:
+            # It costs the message an attempt, and the next one gets a worker that is not confused.
+            log.failure("worker", "-", error)
+            return os.EX_SOFTWARE
     return 0
 
 
@@ -46,8 +51,12 @@ def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
         # A reader that loops for ever in C is beyond any Python deadline; this is not.
         signal.alarm(int(config.scanner.timeout) + 5)
         try:
-            data = _read(descriptor, int(question["offset"]), int(question["size"]))
-            inspection = inspect(data, toolbox.tools())
+            size = int(question["size"])
+            if size > config.bounds.decoded_bytes:  # put here by hand: the receiver takes no such
+                inspection = _too_large(config.bounds.decoded_bytes)
+            else:
+                data = _read(descriptor, int(question["offset"]), size)
+                inspection = inspect(data, toolbox.tools())
         except TemporaryFailure as failure:
             wire.send(peer, {"failure": str(failure)})
         else:
@@ -55,6 +64,12 @@ def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
         finally:
             os.close(descriptor)
             signal.alarm(0)
+
+
+def _too_large(most: int) -> Inspection:
+    """Nobody's memory is that large."""
+    doubt = Doubt(Cause.LIMIT, f"a message of more than {most} bytes")
+    return Inspection(Report(findings=[Finding.of_doubt(doubt, ())]))
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:

@@ -69,7 +69,7 @@ def main(inputs: int, seed: int | None, into: Path) -> None:
     crashes: dict[tuple[str, str], mutation.Crash] = {}
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    # Without a terminal there is nobody to watch: only the result is printed.
+    # Without a terminal nobody watches: only the result is printed.
     with Progress(
         *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
     ) as progress:

@@ -18,19 +18,35 @@ from collections.abc import Iterator
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.unpack.ar import Ar
 from spoolscan.scanner.unpack.armoured import BINHEX, UU, YENC
+from spoolscan.scanner.unpack.borrowed import Borrowed
 from spoolscan.scanner.unpack.cfb import Ole
-from spoolscan.scanner.unpack.compressed import ACTIVEMIME, BZIP2, GZIP, LZMA, XZ
+from spoolscan.scanner.unpack.compressed import (
+    ACTIVEMIME,
+    BZIP2,
+    COMPRESS,
+    GZIP,
+    LZ4,
+    LZIP,
+    LZMA,
+    SZDD,
+    XZ,
+)
+from spoolscan.scanner.unpack.cpio import Cpio
 from spoolscan.scanner.unpack.html import Html
+from spoolscan.scanner.unpack.iso9660 import Iso9660
+from spoolscan.scanner.unpack.openers import capabilities
+from spoolscan.scanner.unpack.rpm import Rpm
 from spoolscan.scanner.unpack.rtf import Rtf
 from spoolscan.scanner.unpack.seam import Member, Unpacker
 from spoolscan.scanner.unpack.tar import Tar
 from spoolscan.scanner.unpack.tnef import Tnef
-from spoolscan.scanner.unpack.unopened import Unopened
 from spoolscan.scanner.unpack.zip import Zip
+from spoolscan.scanner.unpack.zstd import Zstd
 from spoolscan.verdict import Doubt
 
-__all__ = ["UNPACKERS", "Member", "Unpacker", "unpack"]
+__all__ = ["UNPACKERS", "Member", "Unpacker", "capabilities", "unpack"]
 
 UNPACKERS: Final[tuple[Unpacker, ...]] = (
     Zip(),
@@ -38,8 +54,17 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     BZIP2,
     XZ,
     LZMA,
+    Zstd(),
+    LZIP,
+    LZ4,
+    COMPRESS,
+    SZDD,
     ACTIVEMIME,
     Tar(),
+    Cpio(),
+    Ar(),
+    Rpm(),
+    Iso9660(),
     Ole(),
     Rtf(),
     Tnef(),
@@ -47,7 +72,7 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     YENC,
     BINHEX,
     Html(),
-    Unopened(),
+    Borrowed(),
 )
 
 

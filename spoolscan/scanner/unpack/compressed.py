@@ -1,4 +1,5 @@
-"""Single files compressed: gzip (RFC 1952), bzip2, xz, lzma (the .lzma of old) and ActiveMime.
+"""Single files compressed: gzip (RFC 1952), bzip2, xz, lzma (the .lzma of old), lzip, LZ4,
+compress (.Z), MS-DOS compress and ActiveMime.
 
 Streams that follow one another are one file, as their own programs read them.  What stands behind
 the last one, zeros apart, is a member of its own.  Broken streams give what came before the break,
@@ -16,6 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.unpack.lz4 import is_lz4, lz4
+from spoolscan.scanner.unpack.lzss import is_szdd, szdd
+from spoolscan.scanner.unpack.lzw import compress, is_compress
 from spoolscan.scanner.unpack.meter import LZMA_MEMORY, Meter, Stream, expand, inflate
 from spoolscan.scanner.unpack.seam import Member, text
 from spoolscan.verdict import Cause, Doubt
@@ -118,6 +122,27 @@ def _lzma(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
     return b"", expand(decoder, data, at, len(data), meter)
 
 
+def _is_lzip(data: bytes, at: int) -> bool:
+    return data.startswith(b"LZIP", at)
+
+
+def _lzip(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
+    """A member (lzip manual, "File format"): LZMA with an end mark, then checksum and sizes."""
+    version, coded = data[at + 4 : at + 5], data[at + 5] if len(data) > at + 5 else 0
+    if version not in {b"\0", b"\1"}:
+        return b"", Stream(b"", len(data), whole=False)
+    size = 1 << (coded & 31)
+    dictionary = size - size // 16 * (coded >> 5)
+    alone = b"\x5d" + struct.pack("<LQ", dictionary & 0xFFFFFFFF, 2**64 - 1) + data[at + 6 :]
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY)
+    stream = expand(decoder, alone, 0, len(alone), meter)
+    if not stream.whole:
+        return b"", stream
+    end = at + 6 + stream.end - 13
+    right = data[end : end + 12] == struct.pack("<LQ", zlib.crc32(stream.data), len(stream.data))
+    return b"", Stream(stream.data, end + (20 if version == b"\1" else 12), right)
+
+
 def _is_activemime(data: bytes, at: int) -> bool:
     return data.startswith(b"ActiveMime\0", at)
 
@@ -134,4 +159,8 @@ GZIP: Final = Compressed("gzip", _is_gzip, _gzip)
 BZIP2: Final = Compressed("bzip2", _is_bzip2, _bzip2)
 XZ: Final = Compressed("xz", _is_xz, _xz)
 ACTIVEMIME: Final = Compressed("ActiveMime", _is_activemime, _activemime)
+LZIP: Final = Compressed("lzip", _is_lzip, _lzip)
+LZ4: Final = Compressed("LZ4", is_lz4, lz4)
+COMPRESS: Final = Compressed("compress", is_compress, compress)
+SZDD: Final = Compressed("SZDD", is_szdd, szdd)
 LZMA: Final = Compressed("lzma", _is_lzma, _lzma)

@@ -6,7 +6,8 @@ view is opened in each way it is described, and where the two contradict, that i
 Junk before, between and after is no obstacle, nor is a missing directory.  Method and size are
 taken for a claim: what does not fit its checksum is also tried by the other methods.
 
-Opens stored, deflate, bzip2, lzma and xz.  Encrypted members are doubts of their own; a member
+Opens stored, deflate, bzip2, lzma and xz, Zstandard where its package is installed, and the
+methods left where 7-Zip is (`zipalone`).  Encrypted members are doubts of their own; a member
 that cannot be opened still gives its name.  Never raises but LimitReached; each header costs a
 fixed amount of work, and all input read for a member counts against the bounds.
 """
@@ -21,12 +22,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.unpack import zipalone, zstd
 from spoolscan.scanner.unpack.meter import LZMA_MEMORY, Meter, Stream, expand, inflate
 from spoolscan.scanner.unpack.seam import Member
 from spoolscan.scanner.unpack.zipheaders import Entry, Place, is_split, is_zip, places
 from spoolscan.verdict import Cause, Doubt
 
 _STORED, _DEFLATED, _BZIP2, _LZMA, _XZ, _AES = 0, 8, 12, 14, 95, 99
+_ZSTD: Final = (20, 93)
 _SMALLEST: Final = 30 + 46 + 22  # bytes of an archive with one empty member
 _METHODS: Final = {
     1: "shrink", 2: "reduce", 3: "reduce", 4: "reduce", 5: "reduce", 6: "implode", 9: "deflate64",
@@ -125,12 +128,27 @@ class _Packed:
             return Stream(self.data[self.start : self.stop], self.stop, whole)
         if method == _DEFLATED:
             return inflate(self.data, self.start, self.stop, meter)
+        if method == _LZMA:
+            return self._lzma(meter)
+        if method in _ZSTD:
+            return zstd.frame(self.data, self.start, self.stop, meter)
+        return self._expanded(method, meter) or self._borrowed(method, meter)
+
+    def _expanded(self, method: int, meter: Meter) -> Stream | None:
+        decoder: bz2.BZ2Decompressor | lzma.LZMADecompressor
         if method == _BZIP2:
-            return expand(bz2.BZ2Decompressor(), self.data, self.start, self.stop, meter)
-        if method == _XZ:
+            decoder = bz2.BZ2Decompressor()
+        elif method == _XZ:
             decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY)
-            return expand(decoder, self.data, self.start, self.stop, meter)
-        return self._lzma(meter) if method == _LZMA else None
+        else:
+            return None
+        return expand(decoder, self.data, self.start, self.stop, meter)
+
+    def _borrowed(self, method: int, meter: Meter) -> Stream | None:
+        """By 7-Zip, which must be told where the member ends."""
+        if not self.entry.packed or method not in _METHODS:
+            return None
+        return zipalone.unpack(self.data[self.start : self.stop], self.entry, method, meter)
 
     def _lzma(self, meter: Meter) -> Stream:
         """Method 14 (APPNOTE 5.8): version, length of properties, properties, then the stream."""
