@@ -163,6 +163,7 @@ class Scanner(_Section):
     limit: Literal["hold", "quarantine"] = "hold"
     unreadable: Policy = "hold"
     encrypted: Policy = "hold"
+    sealed: Literal["note", "hold", "quarantine"] = "note"
     deceptive: Policy = "hold"
     ambiguous: Literal["note", "hold", "quarantine"] = "note"
 

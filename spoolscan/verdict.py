@@ -32,6 +32,7 @@ class Cause(Enum):
     UNREADABLE = "unreadable"
     ENCRYPTED = "encrypted"
     DECEPTIVE = "deceptive"
+    SEALED = "sealed"
 
 
 _CAUSES: Final = frozenset(cause.value for cause in Cause)
@@ -68,13 +69,15 @@ class Finding:
         return Cause(word) if word in _CAUSES else Cause.LIMIT
 
     @classmethod
-    def of_doubt(cls, doubt: Doubt, path: tuple[str, ...], *, remark: bool = False) -> Finding:
-        """A reader's doubt as a finding; its name begins with the cause.
+    def of_doubt(
+        cls, doubt: Doubt, path: tuple[str, ...], *, remark: bool = False, by: str = "reader"
+    ) -> Finding:
+        """A reader's doubt, or an engine's, as a finding; its name begins with the cause.
 
         A remark is for the record only: its verdict is CLEAN.
         """
         name = f"{doubt.cause.value}: {doubt.reason}"
-        return cls(Verdict.CLEAN if remark else Verdict.UNSCANNABLE, path, name, "reader")
+        return cls(Verdict.CLEAN if remark else Verdict.UNSCANNABLE, path, name, by)
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -313,7 +313,27 @@ def szdd(data: bytes = PAYLOAD) -> bytes:
     return b"SZDD\x88\xf0\x27\x33A\0" + struct.pack("<L", len(data)) + b"".join(groups)
 
 
+def der(tag: int, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    size = len(content)
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big") if size > 127 else b""
+    return bytes([tag, 0x80 | len(length) if length else size]) + length + content
+
+
+def smime(*strings: bytes, kind: int = 2) -> bytes:
+    """Signed data (2) or enveloped data (3) around a string, or around one in several pieces."""
+
+    def pkcs7(number: int) -> bytes:
+        return der(6, b"\x2a\x86\x48\x86\xf7\x0d\x01\x07", bytes([number]))
+
+    pieces = [der(4, string) for string in strings]
+    octets = pieces[0] if len(pieces) == 1 else der(0x24, *pieces)
+    inner = der(0x30, pkcs7(1), der(0xA0, octets))
+    return der(0x30, pkcs7(kind), der(0xA0, der(0x30, der(2, b"\1"), der(0x31), inner)))
+
+
 SPECIMENS: dict[str, bytes] = {
+    "S/MIME": smime(PAYLOAD),
     "zip": zipped(),
     "gzip": gzipped(),
     "bzip2": bz2.compress(PAYLOAD),

@@ -39,7 +39,7 @@ class Row:
         if self.is_mail:
             return data
         name = self.path.rpartition("/")[2].encode("ascii", "replace")
-        head = b"Content-Type: application/octet-stream; name=\"%s\"\r\n" % name
+        head = b'Content-Type: application/octet-stream; name="%s"\r\n' % name
         head += b"From: a@example.org\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         return head + base64.encodebytes(data).replace(b"\n", b"\r\n")
 

@@ -15,7 +15,9 @@ _HEAD = b"From: alice@example.org\r\nTo: bob@example.com\r\nMIME-Version: 1.0\r\
 _MIXED = _HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
 
-def _filled(size: int, piece: Callable[[int], bytes], head: bytes = b"", tail: bytes = b"") -> bytes:
+def _filled(
+    size: int, piece: Callable[[int], bytes], head: bytes = b"", tail: bytes = b""
+) -> bytes:
     """Pieces, numbered, until it is that long."""
     out, length, number = [head], len(head), 0
     while length < size:
@@ -61,8 +63,10 @@ def _deep(size: int) -> bytes:
 
 
 def _boundaries(size: int) -> bytes:
-    head = _HEAD + b"Content-Type: multipart/mixed" + b"".join(
-        b"; boundary=b%d" % n for n in range(90)
+    head = (
+        _HEAD
+        + b"Content-Type: multipart/mixed"
+        + b"".join(b"; boundary=b%d" % n for n in range(90))
     )
     return _filled(size, lambda n: b"--b%d\r\n\r\nx\r\n" % (n % 90), head + b"\r\n\r\n")
 
@@ -154,7 +158,7 @@ DIMENSIONS: dict[str, Callable[[int], bytes]] = {
         size, b'Content-Disposition: attachment; filename="', lambda n: b' (%d) \\"name=a;x' % n
     ),
     "names with semicolons": lambda size: _field(
-        size, b"Content-Disposition: attachment; filename=", lambda n: b"a ;b\\" + b'"'
+        size, b"Content-Disposition: attachment; filename=", lambda _: b"a ;b\\" + b'"'
     ),
     "pieces of RFC 2231": lambda size: _field(
         size, b"Content-Disposition: attachment", lambda n: b"; filename*%d*=utf-8''%%61" % n
@@ -165,7 +169,7 @@ DIMENSIONS: dict[str, Callable[[int], bytes]] = {
     "encoded words": _words,
     "short encoded words": _short_words,
     "encoded words in a subject": lambda size: _filled(
-        size, lambda n: b" =?utf-8?q?x?=\r\n", _HEAD + b"Subject:", b"\r\nx\r\n"
+        size, lambda _: b" =?utf-8?q?x?=\r\n", _HEAD + b"Subject:", b"\r\nx\r\n"
     ),
     "characters that cannot be seen": lambda size: _field(
         size, b"Content-Disposition: attachment; filename=", lambda _: "\u200b\uff0e.".encode()

@@ -54,7 +54,7 @@ def _mails() -> list[bytes]:
     nested = (
         b"From: a@example.org\nSubject: =?utf-8?Q?x=20y?=\nMIME-Version: 1.0\n"
         b"Content-Type: multipart/mixed; boundary=o\n\npreamble\n--o\n"
-        b"Content-Type: multipart/digest; boundary=\"i\"\n\n--i\n\nFrom: b@example.org\n"
+        b'Content-Type: multipart/digest; boundary="i"\n\n--i\n\nFrom: b@example.org\n'
         b"Subject: inner\n\nhello\n--i\nContent-Type: message/rfc822\n"
         b"Content-Transfer-Encoding: base64\n\nU3ViamVjdDogeA0KDQpoZWxsbw0K\n--i--\n"
         b"--o\nContent-Type: message/partial; id=x; number=1; total=2\n\nSubject: y\n\nz\n"
@@ -64,7 +64,7 @@ def _mails() -> list[bytes]:
     odd = (
         b"From mbox line\nFrom: a@example.org\rTo: b@example.org\nContent-Type(x): text/plain;\n"
         b" charset=\"utf-8\"; name*0*=utf-8''a%2E; name*1=exe\nContent-Transfer-Encoding: =?utf-8?"
-        b"q?base64?=\nContent-Disposition: attachment; filename=\"=?utf-16?B?YQAuAGUAeABlAA==?=\"\n"
+        b'q?base64?=\nContent-Disposition: attachment; filename="=?utf-16?B?YQAuAGUAeABlAA==?="\n'
         b"no colon here\n \nX:\0y\n\nbody\r\r\n--b\nContent-Type: application/zip\n\nPK\3\4\n"
     )
     armoured = b"Subject: x\n\n" + containers.PLAIN + containers.uuencoded() + containers.PLAIN
@@ -73,9 +73,9 @@ def _mails() -> list[bytes]:
 
 def _fields() -> list[bytes]:
     return [
-        b"attachment; filename=\"a.exe\"; size=12",
+        b'attachment; filename="a.exe"; size=12',
         b"attachment; filename*0*=utf-8'en'a%2E; filename*1=ex; filename*2*=%65",
-        b"inline; name=(c(d)e)a\\;.exe; filename=\"=?utf-8?B?YS5leGU=?= =?utf-16?Q?=00a?=\"",
+        b'inline; name=(c(d)e)a\\;.exe; filename="=?utf-8?B?YS5leGU=?= =?utf-16?Q?=00a?="',
         b"text/plain; charset=x; boundary=\"--b\"; name='a b.txt'; name*=utf-7''a+AC4-exe",
         b"=?iso-2022-jp?B?GyRCMSQbKEI=?=; filename=C:\\x\\a.exe::$DATA",
     ]
@@ -114,7 +114,7 @@ def _contained() -> list[bytes]:
         containers.gzipped(containers.tarred(data=b"x" * 100)),
         containers.tarred("x" * 150),
         containers.rtf(b"\1\5\0\0" + containers.ole_object(b"x", b"Equation.3")),
-        b"<script>var b = new Blob([atob('TVqQAAMAAAAEAAAA//8AALg=')]);</script>"
+        b"<script>var b = new Blob([atob('TVqQAAMAAAAEAAAA//8AALg=')]);</script>",
         b"<img src='data:image/svg+xml,%3Csvg%3E'><a href=data:;base64,UEsDBA==>",
         b"%PDF-1.4\n1 0 obj<</Encrypt 2 0 R>>\nstream\nx\nendstream\n",
     ]
@@ -174,10 +174,11 @@ _OURS = tuple(unpacker for unpacker in UNPACKERS if unpacker.name != "borrowed")
 def _unpacked(data: bytes) -> object:
     seen: list[object] = [content.sniff(data), content.is_plain_text(data)]
     try:
-        for unpacker in _OURS:
-            if unpacker.recognises(data):
-                for found in unpacker.members(data, Budget(BOUNDS)):
-                    seen.append(found.reason if isinstance(found, Doubt) else len(found.data) > 64)
+        for unpacker in filter(lambda one: one.recognises(data), _OURS):
+            seen.extend(
+                found.reason if isinstance(found, Doubt) else len(found.data) > 64
+                for found in unpacker.members(data, Budget(BOUNDS))
+            )
     except LimitReached as limit:
         seen.append(str(limit))
     return seen[:12]
@@ -227,8 +228,9 @@ def targets() -> tuple[Target, ...]:
 # --- mutations -------------------------------------------------------------------------------
 
 _TOKENS = (
-    b"\n", b"\r\n", b"\r", b"\0", b" ", b"\t", b":", b";", b'"', b"\\", b"=", b"*", b"(", b")", b"'",
-    b"--", b"--o\n", b"--o--\n", b"\n\n", b"Content-Type: ", b"Content-Disposition: attachment",
+    b"\n", b"\r\n", b"\r", b"\0", b" ", b"\t", b":", b";", b'"', b"\\", b"=", b"*", b"(", b")",
+    b"'", b"--", b"--o\n", b"--o--\n", b"\n\n", b"Content-Type: ",
+    b"Content-Disposition: attachment",
     b"Content-Transfer-Encoding: base64\n", b"multipart/mixed", b"message/rfc822", b"boundary=",
     b"filename=", b"name*0*=", b"filename*1=", b"utf-8''", b"=?utf-8?B?", b"=?utf-16?q?", b"?=",
     b"%00", b"%2E", b".exe", b"From x\n", b"begin 644 a\n", b"`\nend\n", b"=ybegin line=9 name=a\n",
@@ -269,7 +271,10 @@ def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
                     del out[at:]
                 else:
                     start = chance.randrange(size + 1)
-                    out[at : at + length], piece = out[start : start + length], out[at : at + length]
+                    out[at : at + length], piece = (
+                        out[start : start + length],
+                        out[at : at + length],
+                    )
                     out[start : start + length] = piece
     return bytes(out[: max(LONGEST, len(data))])
 

@@ -25,6 +25,7 @@ from spoolscan.errors import TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.receiver import server
 from spoolscan.receiver.server import Receiver
+from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.daemon import Scanner
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.pool import DecodedPart, Worker, WorkerDied
@@ -224,6 +225,7 @@ import json, os, socket, struct, sys, time
 peer = socket.socket(fileno=int(sys.argv[-1]))
 def say(data, *descriptors):
     socket.send_fds(peer, [struct.pack("!I", len(data)) + data], descriptors)
+peer.recv(65536)
 say(b'{{"ready": 1}}')
 peer.recv(65536)
 {deed}
@@ -261,7 +263,8 @@ def hostile_worker(
     script.write_text(HOSTILE_WORKER.format(python=sys.executable, deed=deed))
     script.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(script))
-    return Worker(str(folder), timeout, 1000)
+    slow = config.Scanner(timeout=timeout)
+    return Worker(config.Config(root=folder, scanner=slow, bounds=Bounds(decoded_bytes=1000)))
 
 
 @pytest.fixture

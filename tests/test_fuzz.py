@@ -1,4 +1,4 @@
-"""Any bytes are read without an exception or a hang: a little of tests/bench/fuzz.py, every time."""
+"""Any bytes are read without an exception or a hang: a little of tests/bench/fuzz.py."""
 
 from __future__ import annotations
 

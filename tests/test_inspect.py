@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
+import containers
 import pytest
 
 from spoolscan import share
@@ -188,13 +189,21 @@ def test_a_harmless_letter_needs_no_engine(tools: Tools) -> None:
         (Bounds(decoded_bytes=1000), mail(part(b"%PDF" + bytes(2000), "a.pdf"))),
         (Bounds(decoded_bytes=10_000), mail(part(zipped({"a": bytes(100_000)}), "a.zip"))),
         (Bounds(headers=3), b"A: b\r\n" * 5 + b"\r\nhello\r\n"),
+        (Bounds(header_bytes=50), b"A: " + b"b" * 99 + b"\r\n\r\nhello\r\n"),
+        (Bounds(parameters=3), b"Content-Type: text/plain" + b"; a=b" * 9 + b"\r\n\r\nhello\r\n"),
+        (Bounds(header_bytes=300), mail(*[part(b"x", "(1).txt", "text/plain", "7bit")] * 30)),
+        (Bounds(ratio=2), mail(part(zipped({"a": bytes(3_000_000)}), "a.zip"))),
+        (Bounds(depth=3), b"Content-Type: message/rfc822\r\n\r\n" * 9),
         (
             Bounds(depth=2),
             mail(part(zipped({"a": zipped({"b": zipped({"c": b"d" * 99})})}), "a.zip")),
         ),
         (Bounds(seconds=0), mail(part(b"%PDF", "a.pdf"))),
     ],
-    ids=["parts", "bytes", "unpacked bytes", "headers", "depth", "time"],
+    ids=[
+        *["parts", "bytes", "unpacked bytes", "headers", "header bytes", "parameters"],
+        *["readings of names", "ratio", "depth of messages", "depth", "time"],
+    ],
 )
 def test_a_bound_that_is_met_is_unscannable_and_says_so(
     tools: Tools, bounds: Bounds, message: bytes
@@ -228,3 +237,18 @@ def test_patterns_of_no_lines_ban_nothing(tools: Tools) -> None:
     nothing = Patterns.parse(b"", "matches.bad")
     report = judged(mail(part(b"hello", "a.exe")), replace(tools, bad=nothing))
     assert report.verdict is Verdict.CLEAN
+
+
+def test_a_signature_hides_no_program(tools: Tools) -> None:
+    inner = mail(part(PROGRAM, "x.exe"), boundary="b2")
+    report = judged(
+        mail(part(containers.smime(inner), "smime.p7m", "application/pkcs7-mime")), tools
+    )
+    assert report.verdict is Verdict.BANNED
+    assert report.findings[0].path[-1] == "x.exe"
+
+
+def test_a_message_for_its_reader_alone_is_noted_or_held_as_the_site_wants(tools: Tools) -> None:
+    sealed = mail(part(containers.smime(b"?", kind=3), "smime.p7m", "application/pkcs7-mime"))
+    assert judged(sealed, tools).verdict is Verdict.CLEAN
+    assert judged(sealed, replace(tools, remarks=frozenset())).verdict is Verdict.UNSCANNABLE

@@ -100,6 +100,17 @@ def test_a_fold_stays_in_raw_and_leaves_the_value() -> None:
         b'multipart/mixed; x="y;boundary=b"',
         b'multipart/mixed; x="y\\";boundary=b',
         b'multipart/mixed; "boundary=b"',
+        b'multipart/mixed; "boundary"="b"',
+        b"multipart/mixed; boundary\x0b=b;;",
+        b'multipart/mixed; boundary="b"junk',
+        b"multipart/mixed; boundary=b, x",
+        b"multipart/mixed; boundary=b\0c",
+        b"multipart / mixed; boundary=b",
+        b"multipart/; boundary=b",
+        b'multipart/mixed; boundary=""',
+        b"multipart/mixed; boundary=%62",
+        b"message/rfc822; boundary=b",
+        b"multipart/mixed;\n\nboundary=b",
         b"multipart/mixed; boundary=boundary=b",
         b'multipart/mixed; boundary="b',
         b'multipart/mixed; boundary=b"c"',
@@ -125,7 +136,31 @@ def test_the_payload_is_found_however_its_boundary_is_spelt(content_type: bytes)
 
 @pytest.mark.parametrize(
     "delimiter",
-    [b"--b", b"--b ", b"--b\t", b"--b\x0b", b"--b\r", b"--bX", b"--b X", b" --b", b"--B", b"\r--b"],
+    [
+        *[
+            b"--b",
+            b"--b ",
+            b"--b\t",
+            b"--b\x0b",
+            b"--b\r",
+            b"--b\0",
+            b"--b\r\r",
+            b"--b-",
+            b"--b---",
+        ],
+        *[
+            b"--bX",
+            b"--b X",
+            b"--b;",
+            b" --b",
+            b"\t--b",
+            b"\0--b",
+            b"\r--b",
+            b"---b",
+            b"--B",
+            b'--"b"',
+        ],
+    ],
 )
 def test_the_payload_is_found_however_the_delimiter_is_spelt(delimiter: bytes) -> None:
     content = b"--b\n\nhello\n" + delimiter + b"\n" + ZIP + b"\n" + delimiter + b"\n\nend\n--b--\n"
@@ -146,6 +181,11 @@ def test_the_payload_is_found_however_the_delimiter_is_spelt(delimiter: bytes) -
         b"no colon\nContent-Type: multipart/mixed; boundary=b\n",
         b"From a@example.org Mon\nContent-Type: multipart/mixed; boundary=b\n",
         b"\xef\xbb\xbfContent-Type: multipart/mixed; boundary=b\n",
+        b"Content-Type\t:\tmultipart/mixed; boundary=b\n",
+        b"Content-Type=multipart/mixed; boundary=b\n",
+        b"\tContent-Type: multipart/mixed; boundary=b\n",
+        b"X: y\x0bContent-Type: multipart/mixed; boundary=b\n",
+        b"X: y\n\rContent-Type: multipart/mixed; boundary=b\n",
     ],
 )
 def test_malformed_fields_still_declare(header: bytes) -> None:
@@ -222,6 +262,17 @@ def test_a_header_broken_off_by_a_line_of_white_space_is_read_both_ways() -> Non
     structure = read(data)
     assert [body(data, part) for part in structure.parts] == [b"more\n", b"UEsD\n\nmore\n"]
     assert Cause.AMBIGUOUS in causes(structure)
+
+
+def test_more_fields_behind_a_line_of_white_space_are_no_ambiguity() -> None:
+    data = b"Subject: x\n \nFrom: a@example.org\nTo: b@example.org,\n c@example.org\n\nhello\n"
+    assert not read(data).doubts
+
+
+def test_a_message_inside_another_is_as_deep_as_where_it_lies() -> None:
+    inner = multipart(b"multipart/mixed; boundary=b")
+    assert not mime.read(inner, Budget(Bounds(depth=3)), 2).doubts
+    assert Cause.LIMIT in causes(mime.read(inner, Budget(Bounds(depth=3)), 3))
 
 
 def test_empty_lines_before_a_header_hide_nothing() -> None:

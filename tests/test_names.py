@@ -64,6 +64,26 @@ def causes(found: Names) -> set[Cause]:
         b"file\0name=a.exe",
         b"x, filename=a.exe",
         b"x filename=a.exe",
+        b'"filename"="a.exe"',
+        b"'filename'='a.exe'",
+        b'filename\x0b="a.exe"',
+        b"filename\xa0=a.exe",
+        b';;filename="a.exe";;',
+        b'filename="a.exe"junk',
+        b"filename=a.exe, size=1",
+        b'filename=""; filename="a.exe"',
+        b'filename="a.exe/."',
+        b"filename*=%61%2Eexe",
+        b"filename*=utf-8''a.exe%00.txt",
+        b"filename*=utf-8''a.exe%20.",
+        b"filename*=utf-8''%22a.exe%22",
+        b"filename**=utf-8''a.exe",
+        b"filename*=ibm037''%81K%85%a7%85",
+        b"filename*=utf-16le''a%00.%00e%00x%00e%00",
+        b"filename*=utf-32''%00%00%00a%00%00%00.%00%00%00e%00%00%00x%00%00%00e",
+        b"filename*0*=utf-8''a%2; filename*1*=Eexe",
+        b"FILENAME*0*=utf-8''a.; filename*1*=exe",
+        b'filename*0="=?utf-8?B?YS5l"; filename*1="eGU=?="',
         b"filename*=utf-8''a%2Eexe",
         b"filename*=utf-8'en'a%2Eexe",
         b"filename*=''a.exe",
@@ -102,6 +122,11 @@ def causes(found: Names) -> set[Cause]:
         b'filename="=?utf-8*en?Q?a=2Eexe?="',
         b'filename="=?utf-8?Q?=3D=3Futf-8=3FB=3FYS5leGU=3D=3F=3D?="',
         b"=?utf-8?Q?filename=3Da=2Eexe?=",
+        b'filename="=?x-odd?Q?a=2Eexe?="',
+        b"filename=\"=?'utf-8'?Q?a=2Eexe?=\"",
+        b'filename="=?utf-8?Q?a=2?= =?utf-8?Q?Eexe?="',
+        b'filename="=?utf-8?B?YS5leGU==?="',
+        b'filename="=?utf-8?Q?a=2Eexe?"',
         b'filename="a%2Eexe"',
         b'filename="../../a.exe"',
         b'filename="C:\\temp\\a.exe"',
@@ -116,6 +141,8 @@ def causes(found: Names) -> set[Cause]:
         b'filename="a.e|xe"',
         'filename="a\u200b.e\u200dxe"'.encode(),
         'filename="a\u202e.exe"'.encode(),
+        'filename="a.e\ufe0fxe"'.encode(),
+        'filename="a\ufe12exe"'.encode(),
         'filename="a\uff0eexe"'.encode(),
         'filename="a\u3002exe"'.encode(),
         'filename="\uff41.\uff45\uff58\uff45"'.encode(),
@@ -284,7 +311,9 @@ def test_names_that_most_parsers_see_in_the_corpus_are_found() -> None:
 
 
 def test_every_character_that_cannot_be_seen_is_known() -> None:
-    unseen = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf")]
+    unseen = [
+        chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf")
+    ]
     assert len(unseen) > 200
     for letter in unseen:
         found = names.of_member(f"a.e{letter}xe", Budget(Bounds()))

@@ -62,7 +62,8 @@ class World:
         return self.spool.claim(self.receive(content))
 
     def worker(self, timeout: float = 60.0) -> Worker:
-        return Worker(self.spool.root, timeout, self.config.bounds.decoded_bytes)
+        settings = self.config.scanner.model_copy(update={"timeout": timeout})
+        return Worker(self.config.model_copy(update={"scanner": settings}))
 
 
 COMMAND = """

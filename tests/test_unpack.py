@@ -8,12 +8,15 @@ import codecs
 import io
 import json
 import os
+import shutil
 import struct
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import containers
 import pytest
 from containers import (
     NAME,
@@ -467,3 +470,38 @@ def test_every_archive_in_the_corpus_is_opened_or_a_doubt() -> None:
         if wanted - names and not found_doubts and not row["path"].endswith(WITHOUT_A_MARK):
             missed[row["path"]] = wanted - names
     assert missed == {}
+
+
+# S/MIME
+
+
+@pytest.mark.parametrize("strings", [(PAYLOAD,), (PAYLOAD[:9], PAYLOAD[9:])])
+def test_what_a_signature_is_around_is_a_member(strings: tuple[bytes, ...]) -> None:
+    assert list(unpack(containers.smime(*strings), Budget(Bounds()))) == [Member("", PAYLOAD)]
+
+
+@pytest.mark.parametrize(
+    "sealed", [containers.smime(PAYLOAD, kind=3), b"-----BEGIN PGP MESSAGE-----\n\nx\n"]
+)
+def test_what_is_for_its_reader_alone_is_said_to_be_sealed(sealed: bytes) -> None:
+    [doubt] = unpack(sealed, Budget(Bounds()))
+    assert isinstance(doubt, Doubt)
+    assert doubt.cause is Cause.SEALED
+
+
+@pytest.mark.real
+def test_what_openssl_signs_is_read_whether_its_lengths_are_told_or_not(tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here: install openssl to run this test")
+    (tmp_path / "mail").write_bytes(PAYLOAD)
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", "-out", "c",
+            "-subj", "/CN=x")  # fmt: skip
+    for stream in ((), ("-stream",)):
+        openssl("cms", "-sign", "-nodetach", "-binary", "-in", "mail", "-signer", "c", "-inkey",
+                "k", "-outform", "DER", "-out", "signed", *stream)  # fmt: skip
+        signed = (tmp_path / "signed").read_bytes()
+        assert list(unpack(signed, Budget(Bounds()))) == [Member("", PAYLOAD)]

@@ -37,6 +37,7 @@ from spoolscan.verdict import Report, Verdict
 from spoolscan.watch import RESCAN, Copying, Watch
 
 STAGE: Final = "scanner"
+_GRACE: Final = 20.0  # seconds a message may go on when we are told to stop
 _LONGEST_RETRY: Final = 300.0  # seconds between two attempts at one message
 
 
@@ -52,10 +53,7 @@ class Scanner:
         self._disposer = Disposer(spool, config, templates)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
-        self._workers = [
-            Worker(spool.root, config.scanner.timeout, config.bounds.decoded_bytes)
-            for _ in range(config.worker_count())
-        ]
+        self._workers = [Worker(config) for _ in range(config.worker_count())]
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
@@ -75,14 +73,14 @@ class Scanner:
             ThreadPoolExecutor(len(self._workers)) as threads,
             Watch(self._spool.path("incoming"), STAGE) as watch,
         ):
-            self._recover()
-            for worker in self._workers:
-                worker.start()
-            self._ask_engines()
-            await self._prepare(threads)
-            ready()
             ending = asyncio.create_task(self._end(stop, watch))
             try:
+                self._recover()
+                for worker in self._workers:
+                    worker.start()
+                self._ask_engines()
+                await self._prepare(threads)
+                ready()
                 work = (self._work(worker, threads, watch, once) for worker in self._workers)
                 await asyncio.gather(*work)
             finally:
@@ -103,6 +101,9 @@ class Scanner:
         await stop.wait()
         self._stopping = True
         watch.wake()
+        await asyncio.sleep(_GRACE)
+        for worker in self._workers:
+            worker.kill()
 
     async def _work(
         self, worker: Worker, threads: ThreadPoolExecutor, watch: Watch, once: bool
@@ -200,7 +201,10 @@ class Scanner:
             except Gone:
                 log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
             except WorkerDied as error:
-                self._give_back(message, str(error))
+                if self._stopping:  # by our own hand, perhaps: no fault of the message
+                    self._put_back(message, str(error))
+                else:
+                    self._give_back(message, str(error))
             except SpoolscanError as error:
                 self._put_back(message, str(error))
             except Exception as error:

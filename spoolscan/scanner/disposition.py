@@ -75,6 +75,7 @@ class Disposer:
             Cause.AMBIGUOUS: scanner.ambiguous,
             Cause.UNREADABLE: scanner.unreadable,
             Cause.ENCRYPTED: scanner.encrypted,
+            Cause.SEALED: scanner.sealed,
         }
 
     def dispose(self, message: Message, report: Report, parts: Sequence[DecodedPart] = ()) -> Fate:
@@ -107,7 +108,8 @@ class Disposer:
             for number, part in enumerate(_that_fit(parts, message.size), 1)
         ]
         values = self._values(message, report, place)
-        values["decoded"] = [(name, " > ".join(part.path)) for name, part in files]
+        shown = files if fate.state == "quarantine" else []
+        values["decoded"] = [(name, " > ".join(part.path)) for name, part in shown]
         why = self._templates.render("why.txt", **values)
         if self._config.notices.administrator:
             self._tell(message.id, "found.txt", self._config.site.administrator, values)

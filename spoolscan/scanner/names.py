@@ -103,9 +103,7 @@ def of_member(name: str | bytes, budget: Budget) -> Names:
     return Names(tuple(names), tuple(_lines(names)), tuple(doubts))
 
 
-def _texts(
-    data: bytes, budget: Budget, doubts: dict[Doubt, None], charset: str = ""
-) -> list[str]:
+def _texts(data: bytes, budget: Budget, doubts: dict[Doubt, None], charset: str = "") -> list[str]:
     """What `words` makes of it; none where the message has had its share of readings."""
     try:
         budget.take_reading(len(data) + _WORD_COSTS * data.count(b"=?"))

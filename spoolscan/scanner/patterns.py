@@ -101,7 +101,8 @@ class Patterns:
         if self._union.search(text) is None:
             return None
         if numbers := self._all.Match(text):
-            return self.rules[min(numbers)]
+            first: int = min(numbers)
+            return self.rules[first]
         # The set ran out of memory, and says so by finding nothing.
         for rule, pattern in zip(self.rules[:-1], self._single, strict=True):
             if pattern.search(text) is not None:

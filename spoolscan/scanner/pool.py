@@ -14,8 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError, TemporaryFailure
 from spoolscan.scanner import wire
 from spoolscan.spool import Message
@@ -72,10 +74,10 @@ class Answer:
 class Worker:
     """One worker process, started when first asked.  For one thread at a time."""
 
-    def __init__(self, root: str, timeout: float, longest: int) -> None:
-        self._root = root
-        self._timeout = timeout
-        self._longest = longest
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._timeout = config.scanner.timeout
+        self._longest = config.bounds.decoded_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._peer: socket.socket | None = None
         self._ready = False
@@ -91,7 +93,6 @@ class Worker:
                     sys.executable,
                     "-m",
                     "spoolscan.scanner.worker",
-                    self._root,
                     str(theirs.fileno()),
                 ],
                 pass_fds=[theirs.fileno()],
@@ -99,6 +100,16 @@ class Worker:
                 stdout=subprocess.DEVNULL,
             )
         self._peer = ours
+        # Ours and not the file's: what is edited there counts from the next reload.
+        settings = self._config.model_dump(mode="json")
+        with suppress(OSError):  # one that has died already is met when it is asked
+            wire.send(ours, {"root": str(self._config.root), "settings": settings})
+
+    def kill(self) -> None:
+        """From another thread: whoever waits for its answer gets WorkerDied."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def stop(self) -> None:
         """End the process; what it had in hand stays in scanning/."""

@@ -26,6 +26,7 @@ _UNUSUAL: Final = re2.compile(
 )
 _LONELY_EQUALS: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\n)[0-9A-Fa-f]?")
 _MOST_ESCAPES: Final = 200_000
+_PIECE: Final = 1 << 16
 _NOT_UPPER_CASE: Final = re.compile(rb"=(?:[0-9A-F]?[a-f]|[0-9A-F](?![0-9A-F]))")
 
 
@@ -68,4 +69,11 @@ def _trimmed(body: bytes) -> bytes:
     body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b" \n" not in body and b"\t\n" not in body:
         return body
-    return b"\n".join([line.rstrip(b" \t") for line in body.split(b"\n")])
+    pieces: list[bytes] = []
+    start = 0
+    while start < len(body):  # a list of all lines at once takes thirty times their bytes
+        end = body.find(b"\n", start + _PIECE)
+        end = len(body) if end < 0 else end
+        pieces.append(b"\n".join([line.rstrip(b" \t") for line in body[start:end].split(b"\n")]))
+        start = end + 1
+    return b"\n".join(pieces) + (b"\n" if body.endswith(b"\n") and start == len(body) else b"")

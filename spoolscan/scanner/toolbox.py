@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from spoolscan.config import Config
+from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
 from spoolscan.scanner import engines
 from spoolscan.scanner.inspect import Tools
@@ -19,6 +19,11 @@ from spoolscan.verdict import Cause
 
 def _silent(_: str) -> None:
     """The daemon tells of bad edits; its workers meet the same ones and need not."""
+
+
+def _remarks(settings: Scanner) -> frozenset[Cause]:
+    policies = {Cause.AMBIGUOUS: settings.ambiguous, Cause.SEALED: settings.sealed}
+    return frozenset(cause for cause, policy in policies.items() if policy == "note")
 
 
 class Toolbox:
@@ -36,7 +41,7 @@ class Toolbox:
             doc=self._doc.current(),
             engines=self.engines,
             bounds=config.bounds,
-            remarks=frozenset({Cause.AMBIGUOUS} if config.scanner.ambiguous == "note" else ()),
+            remarks=_remarks(config.scanner),
             everything=config.scanner.scan == "all",
         )
 

@@ -18,7 +18,16 @@ _IMAGES: Final = {  # the endings of their names, and what their bytes end with
     "image/gif": ((".gif",), b";"),
 }
 # An archive may follow a picture and hide its tail in a comment that ends as pictures do.
-_FOLLOWERS: Final = (b"PK\5\6", b"PK\3\4", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c", b"MSCF\0\0\0\0")
+_FOLLOWERS: Final = (
+    b"PK\5\6",
+    b"PK\3\4",
+    b"Rar!\x1a\x07",
+    b"7z\xbc\xaf\x27\x1c",
+    b"MSCF\0\0\0\0",
+    b"PE\0\0",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"%PDF-",
+)
 _MESSAGES: Final = ("message/rfc822", "message/global", "message/news")
 
 

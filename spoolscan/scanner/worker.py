@@ -12,9 +12,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from spoolscan import log
-from spoolscan.config import Config, load
+from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError, TemporaryFailure
 from spoolscan.scanner import wire
 from spoolscan.scanner.inspect import Inspection, inspect
@@ -23,24 +24,30 @@ from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``ROOT DESCRIPTOR``; returns the exit status."""
-    root, number = arguments
+    """``DESCRIPTOR`` of the socket; returns the exit status."""
+    (number,) = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     log.setup("worker")
-    try:
-        config = load(root)
-        toolbox = Toolbox(config)
-    except SpoolscanError as error:
-        log.event("worker", event="not-started", error=error)
-        return error.exit_status
     with socket.socket(fileno=int(number)) as peer:
         try:
-            serve(peer, toolbox, config)
+            config = _settings(peer)
+            serve(peer, Toolbox(config), config)
+        except SpoolscanError as error:
+            log.event("worker", event="not-started", error=error)
+            return error.exit_status
         except Exception as error:
             # It costs the message an attempt, and the next one gets a worker that is not confused.
             log.failure("worker", "-", error)
             return os.EX_SOFTWARE
     return 0
+
+
+def _settings(peer: socket.socket) -> Config:
+    """The first frame: the settings that the daemon goes by."""
+    frame = wire.receive(peer)
+    if frame is None:
+        raise wire.Broken("the daemon ended")
+    return Config(root=Path(frame[0]["root"]), **frame[0]["settings"])
 
 
 def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:

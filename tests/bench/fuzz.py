@@ -35,7 +35,9 @@ import mutation  # noqa: E402 - found only by the line above
 _MEMORY = 2 << 30  # bytes a process may take: an input that needs more is a crasher
 
 
-def _work(count: int, seed: int, results: Queue[tuple[int, int, int, list[mutation.Crash]]]) -> None:
+def _work(
+    count: int, seed: int, results: Queue[tuple[int, int, int, list[mutation.Crash]]]
+) -> None:
     """One process: its share of the inputs, and word of every thousand."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     told: set[tuple[str, str]] = set()
@@ -51,7 +53,9 @@ def _work(count: int, seed: int, results: Queue[tuple[int, int, int, list[mutati
 @click.command()
 @click.option("--inputs", default=2_000_000, show_default=True, help="How many to try.")
 @click.option("--seed", type=int, default=None, help="Of the random numbers; told at the end.")
-@click.option("--into", type=click.Path(path_type=Path), default=Path("crashers"), show_default=True)
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=Path("crashers"), show_default=True
+)
 def main(inputs: int, seed: int | None, into: Path) -> None:
     """Try mutated inputs on every core, and keep those that crash or hang."""
     console = Console(stderr=True)

@@ -19,7 +19,7 @@ each_unpacker = pytest.mark.parametrize("unpacker", UNPACKERS, ids=lambda unpack
 # Formats that have no place for a name.
 NAMELESS = {
     *["bzip2", "xz", "lzma", "ActiveMime", "HTML"],
-    *["zstd", "lzip", "LZ4", "compress", "SZDD", "RPM"],
+    *["zstd", "lzip", "LZ4", "compress", "SZDD", "RPM", "S/MIME"],
 }
 BORROWED = "borrowed"  # it may start programs, which is slow: it is tried less often
 

@@ -33,7 +33,7 @@ import yara_x
 from spoolscan.config import YaraSettings
 from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.scanner.engines.contract import Sample, Tell
-from spoolscan.verdict import Finding, Verdict
+from spoolscan.verdict import Cause, Doubt, Finding, Verdict
 
 _VERDICTS = {"infected": Verdict.INFECTED, "banned": Verdict.BANNED}
 
@@ -79,10 +79,9 @@ class Yara:
         try:
             results = scanner.scan(sample.data)
         except yara_x.TimeoutError:
-            raise TemporaryFailure(
-                f"engine {self.name}: {len(sample.data)} bytes took longer than {self._timeout} s; "
-                "raise its timeout, or look for a slow rule"
-            ) from None
+            # The next attempt would take as long: this is no trouble that passes.
+            reason = f"its rules took longer than {self._timeout} s"
+            return [Finding.of_doubt(Doubt(Cause.LIMIT, reason), sample.path, by=self.name)]
         except yara_x.ScanError as error:
             raise TemporaryFailure(f"engine {self.name}: {error}") from None
         findings = []

@@ -40,6 +40,7 @@ from spoolscan.scanner.unpack.openers import capabilities
 from spoolscan.scanner.unpack.rpm import Rpm
 from spoolscan.scanner.unpack.rtf import Rtf
 from spoolscan.scanner.unpack.seam import Member, Unpacker
+from spoolscan.scanner.unpack.smime import Smime
 from spoolscan.scanner.unpack.tar import Tar
 from spoolscan.scanner.unpack.tnef import Tnef
 from spoolscan.scanner.unpack.zip import Zip
@@ -72,6 +73,7 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     YENC,
     BINHEX,
     Html(),
+    Smime(),
     Borrowed(),
 )
 
