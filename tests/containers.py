@@ -321,15 +321,17 @@ def der(tag: int, *contents: bytes) -> bytes:
 
 
 def smime(*strings: bytes, kind: int = 2) -> bytes:
-    """Signed data (2) or enveloped data (3) around a string, or around one in several pieces."""
+    """Signed data (2) or enveloped data (3) around a string, whole or in pieces; or none."""
 
     def pkcs7(number: int) -> bytes:
         return der(6, b"\x2a\x86\x48\x86\xf7\x0d\x01\x07", bytes([number]))
 
     pieces = [der(4, string) for string in strings]
     octets = pieces[0] if len(pieces) == 1 else der(0x24, *pieces)
-    inner = der(0x30, pkcs7(1), der(0xA0, octets))
-    return der(0x30, pkcs7(kind), der(0xA0, der(0x30, der(2, b"\1"), der(0x31), inner)))
+    inner = der(0x30, pkcs7(1), der(0xA0, octets) if strings else b"")
+    certificates = der(0xA0, der(0x30, b"\5\0"))
+    signed = der(0x30, der(2, b"\1"), der(0x31), inner, certificates)
+    return der(0x30, pkcs7(kind), der(0xA0, signed))
 
 
 SPECIMENS: dict[str, bytes] = {

@@ -239,6 +239,14 @@ def test_patterns_of_no_lines_ban_nothing(tools: Tools) -> None:
     assert report.verdict is Verdict.CLEAN
 
 
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16", "utf-32", "cp037", "utf-7"])
+def test_text_in_a_charset_that_hides_ascii_is_read(tools: Tools, charset: str) -> None:
+    program = base64.b64encode(PROGRAM).decode()
+    html = f"<a href='data:application/octet-stream;base64,{program}'>x</a>"
+    letters = part(html.encode(charset), "", f"text/html; charset={charset}")
+    assert judged(mail(letters), tools).verdict is Verdict.BANNED
+
+
 def test_a_signature_hides_no_program(tools: Tools) -> None:
     inner = mail(part(PROGRAM, "x.exe"), boundary="b2")
     report = judged(

@@ -480,6 +480,10 @@ def test_what_a_signature_is_around_is_a_member(strings: tuple[bytes, ...]) -> N
     assert list(unpack(containers.smime(*strings), Budget(Bounds()))) == [Member("", PAYLOAD)]
 
 
+def test_a_signature_beside_what_it_signs_holds_nothing() -> None:
+    assert list(unpack(containers.smime(), Budget(Bounds()))) == []
+
+
 @pytest.mark.parametrize(
     "sealed", [containers.smime(PAYLOAD, kind=3), b"-----BEGIN PGP MESSAGE-----\n\nx\n"]
 )

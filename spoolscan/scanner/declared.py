@@ -83,6 +83,20 @@ def boundaries(headers: Sequence[Header], budget: Budget) -> tuple[list[bytes], 
     return list(found), doubts
 
 
+def recoded(headers: Sequence[Header], data: bytes, budget: Budget) -> list[bytes]:
+    """A text part's content as UTF-8, where a charset it declares hides ASCII; else nothing.
+
+    Raises LimitReached.
+    """
+    fields = values(headers, "content-type")
+    found: dict[bytes, None] = {}
+    for reading in params.readings(fields, params.CHARSET, budget)[0] if fields else ():
+        for text in words.recoded(data, reading.data.decode("latin-1").strip()):
+            budget.take_bytes(len(text))
+            found[text] = None
+    return list(found)
+
+
 def _as_bytes(reading: params.Value) -> Iterable[bytes]:
     if not reading.charset and b"=?" not in reading.data:
         return (reading.data,)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from spoolscan.errors import TemporaryFailure
-from spoolscan.scanner import decode, mime, names, triage
+from spoolscan.scanner import declared, decode, mime, names, triage
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.content import sniff
 from spoolscan.scanner.engines import Engine, Sample
@@ -179,6 +179,10 @@ class _Reading:
             self.waiting.append(
                 _Content(reading.data, where, row.names, part.media_types, depth, rule, head)
             )
+        if any(kind.startswith("text/") for kind in part.media_types):
+            for text in declared.recoded(part.headers, decoded[0].data, self.budget):
+                where = (*path[:-1], f"{path[-1]} (in UTF-8)")
+                self.waiting.append(_Content(text, where, row.names, part.media_types, depth, rule))
 
     def content(self, item: _Content) -> None:
         """Decide whether decoded bytes are harmless; if not: keep, open, and look inside."""
@@ -235,13 +239,13 @@ class _Reading:
         data: bytes | None,
         rule: str | None,
     ) -> None:
-        declared = media_types[0] if media_types else ""
+        told = media_types[0] if media_types else ""
         self.report.parts.append(
             Part(
                 number=len(self.report.parts) + 1,
                 path=path,
                 names=part_names.readings,
-                media_type=declared or ("" if data is None else sniff(data)),
+                media_type=told or ("" if data is None else sniff(data)),
                 size=None if data is None else len(data),
                 sha256=None if data is None else hashlib.sha256(data).hexdigest(),
                 suspicious=rule,

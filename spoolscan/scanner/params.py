@@ -47,6 +47,7 @@ class _Hit:
 
 BOUNDARY = re.compile(rb"(?i)(?<![a-z0-9_-])(boundary)([ \t\r\0\x0b\x0c\xa0\"'*0-9]{0,64})=")
 NAME = re.compile(rb"(?i)(?<![a-z0-9_-])((?:file)?name)([ \t\r\0\x0b\x0c\xa0\"'*0-9]{0,64})=")
+CHARSET = re.compile(rb"(?i)(?<![a-z0-9_-])(charset)([ \t\r\0\x0b\x0c\xa0\"'*0-9]{0,64})=")
 _SUFFIX = re.compile(rb"\*([0-9]{1,9})?(\*)?\Z")
 _SPACE = b" \t\r\n\0\x0b\x0c"
 _AROUND_KEY = _SPACE + b"\xa0\"'"

@@ -61,6 +61,8 @@ _ALSO = {
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # UTF-7 can spell one; nothing can be written with it
 
+_ASCII = bytes(range(33, 127))
+_PRINTABLE = _ASCII.decode("ascii")
 _WORD = re.compile(rb"=\?([^?\r\n]{0,80})\?([bBqQ])\?(.*?)(?:\?=|\Z)", re.DOTALL)
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
@@ -92,6 +94,15 @@ def decode(data: bytes, charset: str) -> list[str]:
     found.sort(key=lambda reading: not any("!" <= letter <= "~" for letter in reading[-8:]))
     found = found or [data.decode(codec, "replace"), text(data)]
     return list(dict.fromkeys(_SURROGATE.sub("\ufffd", reading) for reading in found))
+
+
+def recoded(data: bytes, charset: str) -> list[bytes]:
+    """Text in a charset that hides ASCII (UTF-16, UTF-7, EBCDIC ...) as UTF-8; else nothing."""
+    label = charset[:80].lower()
+    codec = _CHARSETS.get(label) or _CHARSETS.get(_NOT_LABEL.sub("_", label))
+    if codec is None or (codec != "utf_7" and _ASCII.decode(codec, "replace") == _PRINTABLE):
+        return []
+    return [reading.encode("utf-8", "replace") for reading in decode(data, charset)]
 
 
 def readings(data: bytes, charset: str = "") -> list[str]:

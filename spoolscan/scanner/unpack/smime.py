@@ -74,7 +74,7 @@ def _content(data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
     if kind in _SEALED:
         yield Doubt(Cause.SEALED, "an encrypted S/MIME message")
     elif kind in _SIGNED:
-        octets = _octets(data, _inner(data, start), budget)
+        octets = _octets(data, *_inner(data, start), budget)
         if octets:
             budget.take_part()
             if kind == _SIGNED[1]:
@@ -82,18 +82,18 @@ def _content(data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
             yield Member("", octets)
 
 
-def _inner(data: bytes, start: int) -> int:
-    """From behind the outer kind to behind the inner one (EncapsulatedContentInfo)."""
+def _inner(data: bytes, start: int) -> tuple[int, int | None]:
+    """Where the inner kind (EncapsulatedContentInfo) ends, and where all of it does."""
     start, _ = _into(data, start, _CONTENT)
     start, _ = _into(data, start, 0x30)
     start = _behind(data, _behind(data, start))  # the version, and the algorithms
-    start, _ = _into(data, start, 0x30)
-    return _object(data, start)[1]
+    start, end = _into(data, start, 0x30)
+    return _object(data, start)[1], end
 
 
-def _octets(data: bytes, start: int, budget: Budget) -> bytes:
+def _octets(data: bytes, start: int, end: int | None, budget: Budget) -> bytes:
     """The string in the content's tag, its pieces put together; b"" for a detached signature."""
-    if data[start : start + 1] != b"\xa0":
+    if start == end or data[start : start + 1] != b"\xa0":  # behind it come certificates, in A0 too
         return b""
     start, _ = _into(data, start, _CONTENT)
     tag, length, inside = _head(data, start)
@@ -102,9 +102,9 @@ def _octets(data: bytes, start: int, budget: Budget) -> bytes:
         return data[inside : inside + length]
     if tag != _PIECES:
         raise _Odd
-    end = len(data) if length is None else inside + length
+    stop = len(data) if length is None else inside + length
     pieces: list[bytes] = []
-    while inside < end and data[inside : inside + 2] != b"\0\0":
+    while inside < stop and data[inside : inside + 2] != b"\0\0":
         tag, length, inside = _head(data, inside)
         if tag != _OCTETS or length is None:
             raise _Odd
