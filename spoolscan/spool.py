@@ -286,7 +286,7 @@ class Spool:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
         try:
             device = os.stat(self.root).st_dev
-            for name in ("", *STATES):
+            for name in ("", *STATES, "var"):
                 path = self.path(name) if name else self.root
                 found = os.stat(path)
                 if found.st_mode & 0o077:
@@ -298,11 +298,17 @@ class Spool:
                         f"{path}: on another file system than {self.root}; renames need one"
                     )
                 if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                    raise ConfigError(f"{path}: not writable for uid {os.geteuid()}")
+                    raise ConfigError(
+                        f"{path}: not writable for uid {os.geteuid()}; "
+                        "look at its owner, and whether it is mounted read-only"
+                    )
         except FileNotFoundError as error:
-            raise ConfigError(
-                f"{error.filename}: not there; `spoolscan init {self.root}` lays out a spool"
-            ) from error
+            remedy = (
+                f"`spoolscan init {self.root}` lays out a spool"
+                if error.filename == self.root
+                else f"`mkdir -m 700 {error.filename}`, and give it the spool's owner"
+            )
+            raise ConfigError(f"{error.filename}: not there; {remedy}") from error
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
 

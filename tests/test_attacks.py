@@ -98,8 +98,8 @@ def test_a_message_no_engine_answers_for_is_held_while_others_pass(tmp_path: Pat
         others.append(put(world.spool, DOCUMENT))
     world.scan()
     assert lying(world.spool, "hold") == [poison]
-    assert "while other mail was" in Path(world.spool.path("hold", f"{poison}.why.txt")).read_text()
-    assert set(lying(world.spool, "outgoing")) == set(others)
+    assert "while others were" in Path(world.spool.path("hold", f"{poison}.why.txt")).read_text()
+    assert set(others) <= set(lying(world.spool, "outgoing"))
 
 
 def test_mail_waits_for_an_engine_that_is_down_however_much_harmless_mail_passes(

@@ -20,7 +20,7 @@ from spoolscan.config import Config
 from spoolscan.scanner.inspect import Inspection, Tools, inspect
 from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.toolbox import Toolbox
-from spoolscan.verdict import Report, Verdict
+from spoolscan.verdict import Cause, Report, Verdict
 
 pytestmark = pytest.mark.corpus
 
@@ -118,6 +118,12 @@ def failing(which: Iterable[Row], fails: Callable[[Row], bool]) -> set[str]:
     return {row.path for row in which if fails(row)}
 
 
+def remarks(row: Row) -> set[str]:
+    """The causes of all that the reader says of it, grave or not."""
+    found = report(row.path).findings
+    return {finding.name.partition(":")[0] for finding in found if finding.engine == "reader"}
+
+
 def mails(*kinds: str) -> list[Row]:
     return [row for row in rows() if row.is_mail and (not kinds or row.kind in kinds)]
 
@@ -173,9 +179,22 @@ def test_ordinary_mail_is_clean_without_a_remark() -> None:
     assert len(ordinary) > 800
 
     def remarked(row: Row) -> bool:
-        return any(finding.engine == "reader" for finding in report(row.path).findings)
+        return bool(remarks(row) - {Cause.SEALED.value})
 
     assert failing(ordinary, remarked) == set(MALFORMED)
+
+
+def test_only_what_is_encrypted_to_somebody_is_said_to_be_sealed() -> None:
+    def sealed(row: Row) -> bool:
+        return Cause.SEALED.value in remarks(row)
+
+    ordinary = mails("real mail", "clean mail")
+    found = failing(ordinary, sealed)
+    assert found
+    for row in ordinary:
+        if row.path in found:
+            mail = row.mail().lower()
+            assert b"-----begin pgp message" in mail or b"pkcs7-mime" in mail, row.path
 
 
 def test_the_content_of_real_mail_is_taken_for_no_harm() -> None:

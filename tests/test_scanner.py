@@ -78,6 +78,17 @@ def command(script: str) -> str:
     return COMMAND.format(script=script)
 
 
+def told(world: World) -> list[str]:
+    """The messages of which the administrator was told that they are held."""
+    found = []
+    for entry in world.spool.entries("outgoing"):
+        with world.spool.open("outgoing", entry.queue_id) as message:
+            text = message.read().decode()
+        if "set aside: " in text:
+            found.append(text.partition("set aside: ")[2].split()[0])
+    return found
+
+
 def test_each_message_goes_where_its_verdict_says(tmp_path: Path) -> None:
     world = World(tmp_path)
     ids = {
@@ -147,6 +158,7 @@ def test_a_message_that_kills_its_worker_is_held_after_three_attempts(tmp_path: 
         world.scan()
     assert world.state(other) == "outgoing"
     assert world.state(queue_id) == "hold"
+    assert told(world) == [queue_id]
     assert "died 3 times" in Path(world.spool.path("hold", f"{queue_id}.why.txt")).read_text()
 
 
@@ -165,6 +177,7 @@ def test_a_file_that_is_no_message_is_held_with_its_reason(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes().replace(b"SCAN ", b"SCAM ", 1))
     world.scan()
     assert world.state(queue_id) == "hold"
+    assert told(world) == [queue_id]
     assert "line 3" in Path(world.spool.path("hold", f"{queue_id}.why.txt")).read_text()
 
 

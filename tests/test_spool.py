@@ -323,8 +323,10 @@ def test_the_settings_of_the_directories_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"hold: open to others \(mode 0750\); chmod 700"):
         spool.check()
     hold.rmdir()
-    with pytest.raises(ConfigError, match=r"hold: not there; `spoolscan init"):
+    with pytest.raises(ConfigError, match=r"hold: not there; `mkdir -m 700"):
         spool.check()
+    with pytest.raises(ConfigError, match=r"none: not there; `spoolscan init"):
+        Spool(tmp_path / "none").check()
 
 
 def test_a_stage_runs_once_on_a_spool(spool: Spool) -> None:

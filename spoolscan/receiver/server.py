@@ -81,6 +81,8 @@ class Receiver:
             raise
         self._spare = _open_spare()
         self._resume()
+        places = ", ".join(f"{host}:{port}" for host, port in self.addresses)
+        log.event("receiver", "-", event="listening", at=places)
 
     def reload(self, site: config.Site, settings: config.Receiver) -> None:
         """Serve new connections by other settings, without ceasing to listen.
@@ -235,7 +237,13 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         what = f"listening on {host}:{port}"
         if error.errno == errno.EADDRINUSE:
             raise TemporaryFailure.from_os(error, what) from error
-        raise ConfigError(f"[receiver] listen: {what}: {error.strerror or error}") from error
+        remedy = (
+            "; ports below 1024 take CAP_NET_BIND_SERVICE, as in etc/systemd/spoolscan.service"
+            if error.errno == errno.EACCES
+            else ""
+        )
+        reason = error.strerror or error
+        raise ConfigError(f"[receiver] listen: {what}: {reason}{remedy}") from error
     return sockets
 
 

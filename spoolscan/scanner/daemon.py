@@ -50,6 +50,7 @@ class Scanner:
         self._toolbox = Toolbox(config, _tell)
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
+        self._notifier = notifier
         self._disposer = Disposer(spool, config, templates)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
@@ -225,6 +226,8 @@ class Scanner:
             STAGE, message.id, logging.ERROR,
             event="worker-died", error=reason, tries=tries, to=state,
         )  # fmt: skip
+        if state == "hold":
+            self._tell_held(message.id, f"the scanner died {tries} times on it: {reason}")
 
     def _put_back(self, message: Message, reason: str) -> None:
         """For now it cannot be told: back to incoming/ for later, or in the end to hold/."""
@@ -235,11 +238,10 @@ class Scanner:
         try:
             message.mark_scan(ScanMark("-", tries))
             if tries >= settings.attempts:
-                why = f"Not judged in {tries} attempts, while other mail was: {reason}\n"
-                message.move("hold", why)
+                self._hold(message, f"not judged in {tries} attempts, while others were: {reason}")
                 return
             if age > settings.give_up:
-                message.move("hold", f"Not judged within {settings.give_up:g} seconds: {reason}\n")
+                self._hold(message, f"not judged within {settings.give_up:g} seconds: {reason}")
                 return
             message.defer(now + min(settings.retry * max(age / 60, 1), _LONGEST_RETRY))
             message.move("incoming")
@@ -247,6 +249,27 @@ class Scanner:
             # It stays in scanning/; `_return_strays` takes it up at the next listing.
             log.event(STAGE, message.id, logging.ERROR, event="stuck", error=error)
             self._leave_for_later(message)
+
+    def _hold(self, message: Message, reason: str) -> None:
+        message.move("hold", f"This message was set aside: {reason}.\n")
+        self._tell_held(message.id, reason)
+
+    def _tell_held(self, queue_id: str, reason: str) -> None:
+        """It lies in hold/ already: that the administrator cannot be told is no reason to stop."""
+        if not self._config.notices.administrator:
+            return
+        try:
+            self._notifier.send(
+                "held.txt",
+                self._config.site.administrator,
+                id=queue_id,
+                reason=reason,
+                path=self._spool.path("hold", queue_id),
+                incoming=self._spool.path("incoming"),
+                outgoing=self._spool.path("outgoing"),
+            )
+        except SpoolscanError as error:
+            log.event(STAGE, queue_id, logging.ERROR, event="notice-failed", error=error)
 
     def _leave_for_later(self, message: Message) -> None:
         """What could not be moved must not be tried again at once, and again."""
@@ -261,6 +284,7 @@ class Scanner:
         log.event(STAGE, queue_id, logging.ERROR, event="corrupt", reason=reason, to="hold")
         try:
             self._spool.hold(state, queue_id, f"Not a whole spool file: {reason}\n")
+            self._tell_held(queue_id, f"not a whole spool file: {reason}")
         except SpoolscanError as error:
             self._trouble.met(queue_id, str(error))
 
