@@ -41,10 +41,13 @@ def _work(
     """One process: its share of the inputs, and word of every thousand."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     told: set[tuple[str, str]] = set()
+    parent = os.getppid()
 
     def report(tally: mutation.Tally) -> None:
         crashes = [crash for key, crash in tally.crashes.items() if key not in told]
         told.update(tally.crashes)
+        if os.getppid() != parent:
+            raise SystemExit  # it was killed, and nobody listens any more
         results.put((seed, tally.inputs, tally.kept, crashes))
 
     mutation.rounds(count, seed, report)
