@@ -1,4 +1,7 @@
-"""The receiver as a peer sees it, over real sockets into a real spool."""
+"""The receiver as a peer sees it, over real sockets into a real spool.
+
+Long, because all of it is one peer that says one thing after another to one receiver.
+"""
 
 from __future__ import annotations
 

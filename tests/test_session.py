@@ -1,4 +1,7 @@
-"""The protocol, without a socket: what is obeyed, what is refused, where a message ends."""
+"""The protocol, without a socket: what is obeyed, what is refused, where a message ends.
+
+Long, because the tables of commands, refusals and false ends are read best side by side.
+"""
 
 from __future__ import annotations
 

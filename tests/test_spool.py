@@ -1,4 +1,7 @@
-"""The spool: what was acknowledged is there and whole, whatever fails, and wherever it stops."""
+"""The spool: what was acknowledged is there and whole, whatever fails, and wherever it stops.
+
+Long, because spool.py is one module, and each of its promises is broken here in turn.
+"""
 
 from __future__ import annotations
 

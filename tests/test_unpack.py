@@ -1,4 +1,7 @@
-"""Containers as senders of viruses make them, format by format."""
+"""Containers as senders of viruses make them, format by format.
+
+Long, because it is a list: a format, its misuses, the next format.
+"""
 
 from __future__ import annotations
 

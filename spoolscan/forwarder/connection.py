@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
     @classmethod
     async def open(cls, address: Address, client: Client, timeouts: Timeouts) -> Self:
         """Connect and say hello.  Raises NextHopDown."""
-        # Issue 6 looks MX and A up here, and tries several addresses in order.
+        # The place to look MX and A up, and to try several addresses in order.
         loop = asyncio.get_running_loop()
         connection = cls(client, timeouts)
         try:

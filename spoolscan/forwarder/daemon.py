@@ -194,7 +194,7 @@ class Forwarder:
         self._news.set()
 
     def _groups(self, work: Work) -> dict[Hop, list[int]]:
-        """Which next hop takes which recipients.  Issue 6 asks the table of domains here."""
+        """Which next hop takes which recipients.  The place for a table of domains."""
         (hop,) = self._hops.values()
         return {hop: [index for index, _ in work.pending]} if work.pending else {}
 

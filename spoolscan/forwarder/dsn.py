@@ -103,7 +103,7 @@ def _status(
     for failure in failures:
         outcome = failure.outcome
         block = {
-            # Issue 6 puts Original-Recipient here, from the ORCPT of RFC 3461.
+            # Original-Recipient belongs here, from the ORCPT of RFC 3461.
             "Final-Recipient": f"rfc822; {failure.recipient}",
             "Action": "failed",
             "Status": outcome.status,

@@ -16,9 +16,9 @@ the codes a step allows count as success; a reply that nobody asked for, that is
 that means nothing here raises ConnectionLost, and so does 421.  Each recipient gets at most one
 outcome.  Nothing a peer sends grows memory, and its words come out as printable ASCII.
 
-It never opens, waits or sleeps: timeouts are the caller's (connection.py).  Issue 6 puts STARTTLS
-and AUTH into `_hello` (between HELLO and READY), the DSN and SMTPUTF8 parameters into `begin`,
-and BDAT beside `body`.
+It never opens, waits or sleeps: timeouts are the caller's (connection.py).  STARTTLS
+and AUTH belong into `_hello` (between HELLO and READY), the DSN and SMTPUTF8 parameters into
+`begin`, and BDAT beside `body`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Client:
             text = f"message of {size} bytes is larger than the next hop takes ({limit[:20]})"
             return self._settle_open(Outcome(Fate.REFUSED, "5.3.4", text))
         for place, path in enumerate(paths):
-            # Issue 6 says SMTPUTF8 where it is offered; nobody may guess at these bytes before.
+            # SMTPUTF8 is to be said where it is offered; nobody may guess at these bytes before.
             if not path.isascii():
                 text = "internationalized address, which the next hop was not asked to take"
                 outcome = Outcome(Fate.REFUSED, "5.6.7", text)

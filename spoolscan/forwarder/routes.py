@@ -8,7 +8,7 @@
 ====================================  ============================================================
 
 A new route is a class with the two methods of `delivery.Route`, a line in `MAKERS`, and a line in
-tests/contracts/test_routes.py, whose suite it must pass.  Issue 6 puts the table of domains in
+tests/contracts/test_routes.py, whose suite it must pass.  A table of domains belongs in
 front of this (`etc/routes`), and the words for TLS and AUTH into the query of the URL.
 """
 

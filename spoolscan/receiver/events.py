@@ -1,7 +1,7 @@
 """The words between a session and its driver: the terms it works under, and what can happen in it.
 
-Mail, Rcpt, DataStarts and DataEnds are questions: the session waits for their answer.  What issue 5
-adds to MAIL and RCPT (DSN, SMTPUTF8, AUTH=) becomes fields of `Mail` and `Rcpt`.
+Mail, Rcpt, DataStarts and DataEnds are questions: the session waits for their answer.  What MAIL
+and RCPT may say one day (DSN, SMTPUTF8, AUTH=) becomes fields of `Mail` and `Rcpt`.
 """
 
 from __future__ import annotations

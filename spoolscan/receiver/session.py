@@ -21,7 +21,7 @@ What it guarantees:
 - memory is bounded by one segment and one command line, whatever is sent; time is linear in it;
 - no byte sequence raises.  RuntimeError means that the driver broke the rules above.
 
-Where issue 5 goes: STARTTLS, AUTH, BDAT, LHLO and XCLIENT are each a row of `TABLE` and a method;
+Where more belongs: STARTTLS, AUTH, BDAT, LHLO and XCLIENT are each a row of `TABLE` and a method;
 their keyword goes into `_ehlo`, parameters of MAIL and RCPT into `_mail_from` and `_rcpt_to`.
 Under LMTP, `answer` to DataEnds takes one reply for each recipient.
 """
