@@ -167,6 +167,7 @@ class Forwarder:
             await self._set_aside(entry.queue_id, error)
             self._forget(entry.queue_id)
             return
+        self._copying.forget(entry.queue_id)
         groups = self._groups(work)
         ready = [hop for hop in groups if hop.admits()]
         old = time.time() - work.arrived >= self._settings.retries.expiry

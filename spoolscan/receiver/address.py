@@ -132,20 +132,6 @@ def is_literal(text: str) -> bool:
     return True
 
 
-def canonical_domain(text: str) -> str:
-    """The one spelling domains are compared in: A-labels (IDNA), lower case.
-
-    For the site's own list.  Raises BadPath where the text is not a domain name.
-    """
-    try:
-        domain = text.encode("idna").decode("ascii").lower()
-    except UnicodeError as error:
-        raise BadPath("not a domain name") from error
-    if not is_domain(domain):
-        raise BadPath("not a domain name")
-    return domain
-
-
 def _split_route(text: str) -> tuple[tuple[str, ...], str]:
     """``@a,@b:user@c`` (RFC 5321 appendix C) to its hosts and the mailbox."""
     if not text.startswith("@"):

@@ -25,7 +25,7 @@ RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``domains`` as `address.canonical_domain` spells them; ``networks`` are the site's own."""
+    """``domains`` are A-labels in lower case, as in the settings; ``networks`` the site's own."""
 
     domains: frozenset[str]
     networks: tuple[IPNetwork, ...]

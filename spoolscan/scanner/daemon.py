@@ -194,6 +194,7 @@ class Scanner:
         except TemporaryFailure as failure:
             self._trouble.met(queue_id, str(failure))
             return
+        self._copying.forget(queue_id)
         with message:
             try:
                 with worker.ask(message) as answer:
