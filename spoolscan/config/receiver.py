@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from spoolscan.config.kinds import Listen, Section, host_port
+from spoolscan.receiver.limits import Rates
 from spoolscan.units import Count, Duration, Size
 
 
@@ -28,6 +29,7 @@ class Receiver(Section):
     reverse_timeout: Duration = 3.0
     threads: Count = 16
     probe_interval: Duration = 5.0
+    limits: Rates = Rates()
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
