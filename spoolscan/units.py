@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -41,6 +41,10 @@ def _size(value: object) -> object:
     return value
 
 
+def _spelled(rate: Rate | None) -> str:
+    return "none" if rate is None else f"{rate.tokens}/{rate.seconds:.0f}s"
+
+
 def _rate(value: object) -> object:
     if value is None or value == "none" or isinstance(value, Rate):
         return None if value == "none" else value
@@ -55,4 +59,6 @@ Duration = Annotated[
 ]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-MaybeRate = Annotated[Rate | None, BeforeValidator(_rate)]  # None: no limit
+MaybeRate = Annotated[  # None: no limit
+    Rate | None, BeforeValidator(_rate), PlainSerializer(_spelled, when_used="json")
+]

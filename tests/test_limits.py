@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -153,6 +154,9 @@ def test_settings_say_rates_as_a_count_in_a_time() -> None:
     text = '[receiver.limits]\nmessages = "30/2m"\nerrors_per_address = "none"\n'
     limits = config.read(text, path).receiver.limits
     assert limits == replace(Rates(), messages=Rate(30, 120.0), errors_per_address=None)
+    settings = config.read(text, path)
+    again = config.Config(root=path, **json.loads(settings.model_dump_json(exclude={"root"})))
+    assert again.receiver == settings.receiver  # as the scanner's workers get it
     for wrong in ('"0/1m"', '"10/0s"', '"10"', '"-1/1m"', '"10/1w"', "10", "true"):
         with pytest.raises(ConfigError, match=r"limits\.messages: allowed: a count in a time"):
             config.read(f"[receiver.limits]\nmessages = {wrong}\n", path)

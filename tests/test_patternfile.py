@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spoolscan.errors import ConfigError
 from spoolscan import livefile
+from spoolscan.errors import ConfigError
 from spoolscan.scanner.patternfile import PatternFile
 
 LINES = [b"filename=a.exe"]
