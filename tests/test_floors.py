@@ -23,14 +23,14 @@ FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
         *["disk", "spool", "config", "config.*", "livefile", "notices", "watch", "ready"],
-        *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
+        *["receiver.answers", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
         *["stage", "supervisor"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
-        *["receiver.judge", "receiver.watermark"],
+        *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),

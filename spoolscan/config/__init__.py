@@ -28,9 +28,11 @@ from spoolscan.config.forwarder import Forwarder, Timeouts
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
 from spoolscan.config.receiver import Receiver
+from spoolscan.config.recipients import Recipients
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
+from spoolscan.receiver.target import Target, parse_target
 from spoolscan.scanner.bounds import Bounds
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Forwarder",
     "Notices",
     "Receiver",
+    "Recipients",
     "Scanner",
     "Site",
     "Timeouts",
@@ -60,6 +63,7 @@ class Config(Section):
     root: Path = Field(exclude=True)
     site: Site = Site()
     receiver: Receiver = Receiver()
+    recipients: Recipients = Recipients()
     scanner: Scanner = Scanner()
     bounds: Bounds = Bounds()
     engine: tuple[Engine, ...] = (YaraSettings(),)
@@ -75,6 +79,17 @@ class Config(Section):
         """``forwarder.next_hop``, a maildir's path made absolute."""
         scheme, colon, rest = self.forwarder.next_hop.partition(":")
         return f"{scheme}:{self.path(rest)}" if scheme == "maildir" else scheme + colon + rest
+
+    @property
+    def callout(self) -> Target:
+        """Whom to ask about recipients.  Raises ConfigError where nobody can be asked."""
+        try:
+            return parse_target(self.recipients.ask or self.forwarder.next_hop)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.path(FILE)}: recipients.ask: {self.forwarder.next_hop} cannot be asked"
+                f" about recipients; {error}"
+            ) from error
 
     def template_folders(self) -> tuple[Path, Path]:
         """The site's templates, then ours."""

@@ -63,7 +63,10 @@ class RecipientList:
             more = len(mistakes) - _WORST
             tail = [f"{place}: and {more} lines more"] if more > 0 else []
             raise ConfigError("\n".join([*mistakes[:_WORST], *tail]))
-        return cls(frozenset(found[""]), frozenset(found["@"]), tuple(sorted(found["*"])))
+        try:
+            return cls(frozenset(found[""]), frozenset(found["@"]), tuple(sorted(found["*"])))
+        except re2.error as error:
+            raise ConfigError(f"{place}: too many lines with * and ?; use @DOMAIN") from error
 
     def why(self, local: str, domain: str, delimiters: str = "") -> str:
         """The line by which the address is there, in lower case; "" where it is not.

@@ -29,7 +29,7 @@ from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
-from spoolscan.receiver.judge import Judge
+from spoolscan.receiver.judge import Judge, Link
 from spoolscan.receiver.limits import Limits, owner
 from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
@@ -45,16 +45,22 @@ _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 class Receiver:
     """Takes mail from the network into a spool.  To be made and used inside a running loop."""
 
-    def __init__(self, site: config.Site, settings: config.Receiver, spool: Spool) -> None:
+    def __init__(
+        self,
+        site: config.Site,
+        settings: config.Receiver,
+        spool: Spool,
+        links: Sequence[Link] = (),
+    ) -> None:
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
         self._listeners: dict[tuple[str, int], list[socket.socket]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
         self._limits = Limits(settings.limits, time.monotonic)
         self._spare = -1  # a file descriptor for the time when there is no other
-        self._furnish(site, settings)
+        self._furnish(site, settings, links)
 
-    def _furnish(self, site: config.Site, settings: config.Receiver) -> None:
+    def _furnish(self, site: config.Site, settings: config.Receiver, links: Sequence[Link]) -> None:
         """What new connections are served by; those under way keep what they began with."""
         if self._limits.rates != settings.limits:  # what was counted still counts otherwise
             self._limits = Limits(settings.limits, time.monotonic)
@@ -67,7 +73,7 @@ class Receiver:
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
             self._policy,
-            Judge(self._policy),
+            Judge(self._policy, links),
             self._intake,
             names,
             Patience(
@@ -98,7 +104,9 @@ class Receiver:
         places = ", ".join(f"{host}:{port}" for host, port in self.addresses)
         log.event("receiver", "-", event="listening", at=places)
 
-    def reload(self, site: config.Site, settings: config.Receiver) -> None:
+    def reload(
+        self, site: config.Site, settings: config.Receiver, links: Sequence[Link] = ()
+    ) -> None:
         """Serve new connections by other settings, without ceasing to listen.
 
         ``threads`` and ``probe_interval`` stay as they were.  Raises ConfigError, TemporaryFailure
@@ -109,7 +117,7 @@ class Receiver:
         for address in self._listeners.keys() - set(settings.addresses):
             for listener in self._listeners.pop(address):
                 listener.close()
-        self._furnish(site, settings)
+        self._furnish(site, settings, links)
         self._resume()
 
     async def stop(self, grace: float) -> None:

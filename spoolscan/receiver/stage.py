@@ -10,6 +10,8 @@ from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
 from spoolscan.ready import notify
+from spoolscan.receiver import mailboxes
+from spoolscan.receiver.judge import Link
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import Spool
 
@@ -21,11 +23,13 @@ class Receiving:
 
     def __init__(self) -> None:
         self._receiver: Receiver | None = None
+        self._checked: mailboxes.Checked | None = None
 
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
         """Receive until ``end``.  Raises ConfigError, TemporaryFailure where it cannot begin."""
         if self._receiver is None:
-            self._receiver = Receiver(settings.site, settings.receiver, spool)
+            self._checked = mailboxes.make(settings)
+            self._receiver = Receiver(settings.site, settings.receiver, spool, self._links)
             await self._receiver.start()
             notify("READY=1")
         else:
@@ -33,12 +37,23 @@ class Receiving:
         await end.wait()
 
     def _reload(self, receiver: Receiver, settings: Config) -> None:
+        before = self._checked
         try:
-            receiver.reload(settings.site, settings.receiver)
+            self._checked = mailboxes.make(settings)
+            receiver.reload(settings.site, settings.receiver, self._links)
         except SpoolscanError as error:
+            self._checked, before = before, self._checked
             log.event("receiver", "-", logging.ERROR, event="not-reloaded", reason=error)
+        if before is not None and before is not self._checked:
+            before.close()
+
+    @property
+    def _links(self) -> tuple[Link, ...]:
+        return () if self._checked is None else (self._checked,)
 
     async def close(self) -> None:
         """Let messages under way end."""
         if self._receiver is not None:
             await self._receiver.stop(_GRACE)
+        if self._checked is not None:
+            self._checked.close()
