@@ -9,6 +9,7 @@ from spoolscan import config, stage
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
+from spoolscan.receiver import mailboxes
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
 
@@ -45,3 +46,8 @@ def _check(root: Path) -> Iterator[str]:
     yield "templates  ok"
     routes.make(settings.next_hop, settings.site.hostname, settings.forwarder)
     yield f"next hop   {settings.next_hop}: ok"
+    if settings.recipients.check == "list":
+        known = mailboxes.read_list(settings).current()
+        yield f"recipients {settings.path(settings.recipients.file)}: {len(known)} lines"
+    elif settings.recipients.check == "callout":
+        yield f"recipients asked of {settings.callout}"
