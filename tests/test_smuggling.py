@@ -99,7 +99,7 @@ def test_in_every_split_a_false_end_is_one_message_or_one_refusal(terms: Terms) 
 
 # -- and out ---------------------------------------------------------------------------------------
 
-_ANY_END = re.compile(rb"(?:\r\n|\r|\n)[\0\t ]?\.[\0\t ]?(?:\r\n|\r|\n)")
+_ANY_END = re.compile(rb"(?:\r\n|\r|\n)\.[\0\t ]?(?:\r\n|\r|\n)")
 
 
 class Gullible(asyncio.Protocol):
