@@ -25,6 +25,7 @@ from typing import Final
 
 from spoolscan import config, log
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.receiver import descriptors
 from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
@@ -66,6 +67,7 @@ class Receiver:
             self._limits = Limits(settings.limits, time.monotonic)
         self._stress = Stress(max(1, settings.connections * settings.stress // 100))
         self._intake.watermark.leave(Room(settings.min_free, settings.min_inodes))
+        descriptors.provide(settings.connections)
         self._site = site
         self._settings = settings
         networks = tuple(map(ipaddress.ip_network, site.networks))
