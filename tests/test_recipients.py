@@ -28,6 +28,7 @@ from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import Mail
 from spoolscan.receiver.recipients import RecipientList
 from spoolscan.receiver.target import Target, parse_target
+from spoolscan.share import folder
 
 # -- the list --------------------------------------------------------------------------------------
 
@@ -103,6 +104,12 @@ def test_every_line_that_is_wrong_is_told_with_its_number() -> None:
     with pytest.raises(ConfigError) as hostile:
         RecipientList.parse(b"\x1b[2J\xe2\x80\xae\n", "etc/recipients")
     assert str(hostile.value).isprintable()
+
+
+def test_a_list_of_nobody_is_a_mistake_and_the_one_shipped_is_such() -> None:
+    for content in (b"", b"\n", (folder("etc") / "recipients").read_bytes()):
+        with pytest.raises(ConfigError, match="names nobody"):
+            RecipientList.parse(content, "etc/recipients")
 
 
 @given(st.text(max_size=300))
@@ -207,8 +214,10 @@ async def test_a_server_without_ehlo_is_greeted_by_helo() -> None:
 async def test_one_that_is_silent_is_waited_for_no_longer_than_it_may_take() -> None:
     async with Server({"RCPT": Act.HANG}) as server:
         with callout(server, 0.2, connections=1) as asking:
-            found = await asking.ask(BOB)
-    assert (found.known, "no answer within 0.2 s" in found.words) == (None, True)
+            answers = [await asking.ask(f"{number}@example.com") for number in range(100)]
+    assert {one.known for one in answers} == {None}
+    assert all("no answer within 0.2 s" in one.words for one in answers)
+    assert server.connections < 10  # the others were not made to wait for it
 
 
 @on_loop

@@ -80,14 +80,18 @@ class Callout:
             async with asyncio.timeout(self._seconds), self._free:
                 return await self._question(address)
         except TimeoutError:
-            why = f"{self._target}: no answer within {self._seconds:g} s"
+            why = self._rest(f"no answer within {self._seconds:g} s")
         except Unanswered as error:
             why = f"{self._target}: {error}"
         except OSError as error:
-            why = f"{self._target}: {error.strerror or error}"
-            self._resumes = asyncio.get_running_loop().time() + _PAUSE_SECONDS
-            self._why = why
+            why = self._rest(error.strerror or str(error))
         return Answer(address, None, printable(why, _WORDS))
+
+    def _rest(self, why: str) -> str:
+        """It is not there: the next questions, perhaps a thousand of one message, do not wait."""
+        self._resumes = asyncio.get_running_loop().time() + _PAUSE_SECONDS
+        self._why = f"{self._target}: {why}"
+        return self._why
 
     async def _question(self, address: str) -> Answer:
         while self._idle:

@@ -12,7 +12,8 @@ Case means nothing, in a local part either: no site tells Bob from bob.  Where a
 4.5.1).  An address takes one look into a set, however long the list; all globs are one search in
 linear time.
 
-Raises ConfigError with every line that is wrong.
+Raises ConfigError with every line that is wrong, and where there is none at all: a list that was
+emptied by accident must not refuse everybody.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class RecipientList:
             more = len(mistakes) - _WORST
             tail = [f"{place}: and {more} lines more"] if more > 0 else []
             raise ConfigError("\n".join([*mistakes[:_WORST], *tail]))
+        if not any(found.values()):
+            raise ConfigError(f"{place}: names nobody; put those in who exist, one a line")
         try:
             return cls(frozenset(found[""]), frozenset(found["@"]), tuple(sorted(found["*"])))
         except re2.error as error:
