@@ -23,6 +23,7 @@ FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
         *["disk", "spool", "config", "config.*", "livefile", "notices", "watch", "ready"],
+        *["receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],

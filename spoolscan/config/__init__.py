@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from spoolscan import share
 from spoolscan.config import mistakes
+from spoolscan.config.dnsbl import Dnsbl, ZoneSettings
 from spoolscan.config.engines import (
     ClamdSettings,
     CommandSettings,
@@ -28,6 +29,7 @@ from spoolscan.config.forwarder import Forwarder, Timeouts
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
 from spoolscan.config.receiver import Receiver
+from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
@@ -38,14 +40,17 @@ __all__ = [
     "ClamdSettings",
     "CommandSettings",
     "Config",
+    "Dnsbl",
     "Engine",
     "Forwarder",
     "Notices",
     "Receiver",
+    "RulesSettings",
     "Scanner",
     "Site",
     "Timeouts",
     "YaraSettings",
+    "ZoneSettings",
     "host_port",
     "load",
     "read",
@@ -60,6 +65,8 @@ class Config(Section):
     root: Path = Field(exclude=True)
     site: Site = Site()
     receiver: Receiver = Receiver()
+    rules: RulesSettings = RulesSettings()
+    dnsbl: Dnsbl = Dnsbl()
     scanner: Scanner = Scanner()
     bounds: Bounds = Bounds()
     engine: tuple[Engine, ...] = (YaraSettings(),)

@@ -76,7 +76,7 @@ class Connection:
         self._rulings: list[Ruling] = []  # one for each recipient accepted
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
-        self._name: asyncio.Task[str] | None = None
+        self._name: asyncio.Task[str | None] | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
         self._waited = 0.0  # seconds for it since our last reply
         self._heard = 0  # bytes from it since then
@@ -96,6 +96,7 @@ class Connection:
             sock.close()
             return
         self._transport = writer.transport
+        self._house.judge.expect(self._peer)
         if self._house.names is not None and self._peer is not None:
             self._name = asyncio.create_task(self._house.names.name_of(self._peer))
         try:
@@ -156,7 +157,7 @@ class Connection:
                 self._rulings.clear()
                 self._session.answer(await self._house.intake.objection() or SENDER_OK)
             case Rcpt(recipient):
-                self._session.answer(await self._judge(recipient))
+                await self._judge(recipient)
             case DataStarts():
                 self._session.answer(await self._begin(event))
             case Chunk(data):
@@ -209,21 +210,36 @@ class Connection:
 
     async def _client(self) -> Client:
         """Who the peer is, once its name is known."""
+        name = await self._name if self._name is not None else ""
         return Client(
             address=self._peer,
-            name=await self._name if self._name is not None else "",
+            name=name or "",
             helo=self._session.helo,
             trusted=self._house.policy.trusts(self._peer),
+            unsure=name is None,
         )
 
-    async def _judge(self, recipient: Path) -> Reply:
+    async def _judge(self, recipient: Path) -> None:
         ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
-        await self._pause(ruling.delay)
         if ruling.reply.positive:
             self._rulings.append(ruling)
+            self._session.answer(ruling.reply)
+            return
+        log.event(
+            "receiver",
+            "-",
+            event="denied",
+            peer=self._peer,
+            sender=self._mail.sender.text,
+            to=recipient.text,
+            why=ruling.why,
+            reply=ruling.reply.text,
+        )
+        await self._pause(min(ruling.delay, self._house.command_seconds))
+        if ruling.hang_up:
+            self._session.close(ruling.reply)
         else:
-            log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
-        return ruling.reply
+            self._session.answer(ruling.reply)
 
     async def _pause(self, seconds: float) -> None:
         """Let the peer wait, but not whoever wants us to stop."""
@@ -272,6 +288,7 @@ class Connection:
                     "receiver",
                     "-",
                     event="discarding",
+                    why=ruling.why,
                     peer=self._peer,
                     sender=event.mail.sender.text,
                     to=path.text,

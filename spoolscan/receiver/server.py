@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from spoolscan import config, log
@@ -29,7 +30,7 @@ from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
-from spoolscan.receiver.judge import Judge
+from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.reverse import ReverseNames
@@ -44,15 +45,23 @@ _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 class Receiver:
     """Takes mail from the network into a spool.  To be made and used inside a running loop."""
 
-    def __init__(self, site: config.Site, settings: config.Receiver, spool: Spool) -> None:
+    def __init__(
+        self,
+        site: config.Site,
+        settings: config.Receiver,
+        spool: Spool,
+        judge: Judge | None = None,
+    ) -> None:
+        """``judge`` is made of the site's settings alone where none is given."""
+        self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
         self._listeners: dict[tuple[str, int], list[socket.socket]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
         self._spare = -1  # a file descriptor for the time when there is no other
-        self._furnish(site, settings)
+        self._furnish(site, settings, judge)
 
-    def _furnish(self, site: config.Site, settings: config.Receiver) -> None:
+    def _furnish(self, site: config.Site, settings: config.Receiver, judge: Judge | None) -> None:
         """What new connections are served by; those under way keep what they began with."""
         self._site = site
         self._settings = settings
@@ -61,7 +70,7 @@ class Receiver:
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
             self._policy,
-            Judge(self._policy),
+            judge or make(config.Config(root=self._root, site=site, receiver=settings)),
             self._intake,
             names,
             settings.command_timeout,
@@ -90,7 +99,9 @@ class Receiver:
         places = ", ".join(f"{host}:{port}" for host, port in self.addresses)
         log.event("receiver", "-", event="listening", at=places)
 
-    def reload(self, site: config.Site, settings: config.Receiver) -> None:
+    def reload(
+        self, site: config.Site, settings: config.Receiver, judge: Judge | None = None
+    ) -> None:
         """Serve new connections by other settings, without ceasing to listen.
 
         ``threads`` and ``probe_interval`` stay as they were.  Raises ConfigError, TemporaryFailure
@@ -101,7 +112,7 @@ class Receiver:
         for address in self._listeners.keys() - set(settings.addresses):
             for listener in self._listeners.pop(address):
                 listener.close()
-        self._furnish(site, settings)
+        self._furnish(site, settings, judge)
         self._resume()
 
     async def stop(self, grace: float) -> None:

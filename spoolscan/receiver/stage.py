@@ -10,6 +10,7 @@ from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
 from spoolscan.ready import notify
+from spoolscan.receiver.judge import make
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import Spool
 
@@ -25,7 +26,8 @@ class Receiving:
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
         """Receive until ``end``.  Raises ConfigError, TemporaryFailure where it cannot begin."""
         if self._receiver is None:
-            self._receiver = Receiver(settings.site, settings.receiver, spool)
+            judge = make(settings)
+            self._receiver = Receiver(settings.site, settings.receiver, spool, judge)
             await self._receiver.start()
             notify("READY=1")
         else:
@@ -34,7 +36,7 @@ class Receiving:
 
     def _reload(self, receiver: Receiver, settings: Config) -> None:
         try:
-            receiver.reload(settings.site, settings.receiver)
+            receiver.reload(settings.site, settings.receiver, make(settings))
         except SpoolscanError as error:
             log.event("receiver", "-", logging.ERROR, event="not-reloaded", reason=error)
 

@@ -85,6 +85,12 @@ class Words:
         mine = any(word.fact is not None for word in self.words)
         return mine or (self.exceptions is not None and self.exceptions.asks)
 
+    @property
+    def zones(self) -> frozenset[str]:
+        """The lists that it may ask."""
+        mine = frozenset(word.zone for word in self.words if word.zone)
+        return mine | (self.exceptions.zones if self.exceptions is not None else frozenset())
+
     def fit(self, case: Case) -> Asking:
         """Whether any word fits, and none of the exceptions."""
         found: bool | None = False
@@ -175,6 +181,13 @@ class Rules:
     def by_name(self) -> tuple[int, ...]:
         """The lines of the rules that go by the names of peers."""
         return tuple(rule.line for rule in self.rules if rule.by_name)
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """The lists that the rules may ask about a peer."""
+        return frozenset(
+            zone for rule in self.rules for field in rule.fields for zone in field.zones
+        )
 
     def decide(self, case: Case) -> Deciding:
         """The first rule that fits decides."""

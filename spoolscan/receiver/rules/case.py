@@ -18,11 +18,12 @@ class Fact:
     """Something to be looked up in the DNS; the answer is all that was found.
 
     ``listed``: the address ``about`` in the black list ``zone``, the codes it has there.
+    ``reason``: what that list says of it (TXT).
     ``servers``: the name servers of the domain ``about`` or of the nearest above it, their names
     and addresses.  ``exists``: which of MX, A and AAAA the domain ``about`` has.
     """
 
-    kind: Literal["listed", "servers", "exists"]
+    kind: Literal["listed", "reason", "servers", "exists"]
     about: str
     zone: str = ""
 

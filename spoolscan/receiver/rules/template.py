@@ -29,6 +29,10 @@ class Template:
     status: str
     text: str
 
+    def plain(self) -> Reply:
+        """The reply where nothing is to be put in."""
+        return Reply(self.code, self.status, self.text.replace("%%", "%"))
+
     def reply(self, case: Case) -> Reply:
         """The reply in this case."""
         values = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from spoolscan.receiver.address import is_domain
@@ -27,11 +27,14 @@ _KEYWORDS: Final = _OF_SOURCE | _OF_ADDRESS | {"USER", "EXCEPT"}
 @dataclass(frozen=True, slots=True)
 class Word:
     """``test`` goes by what is known; where it holds, ``fact`` says what to look up, if anything,
-    and ``reads`` whether the answer makes the word fit.  No Fact to ask: the word does not fit."""
+    and ``reads`` whether the answer makes the word fit.  No Fact to ask: the word does not fit.
+    ``zone`` is the list that it asks.
+    """
 
     test: Test
     fact: Callable[[Case], Fact | None] | None = None
     reads: Callable[[tuple[str, ...]], bool] = bool
+    zone: str = ""
 
 
 def source_word(word: Token) -> Word:
@@ -41,7 +44,7 @@ def source_word(word: Token) -> Word:
         return _host(word)
     inner = _host(host)
     fits = _user(user)
-    return Word(lambda case: fits(case) and inner.test(case), inner.fact, inner.reads)
+    return replace(inner, test=lambda case: fits(case) and inner.test(case))
 
 
 def sender_word(word: Token) -> Word:
@@ -134,6 +137,7 @@ def _listed(word: Token) -> Word:
     return Word(
         lambda case: case.client.address is not None and not case.client.ours,
         lambda case: Fact("listed", _address_of(case), zone),
+        zone=zone,
     )
 
 
