@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
+    "rules": "spoolscan.cli.rules:rules",
     "demo": "spoolscan.cli.demo:demo",
 }
 _USAGE: Final = 64  # EX_USAGE

@@ -110,6 +110,11 @@ class Access:
         read_lines(text, source, access._add)
         return access
 
+    def __len__(self) -> int:
+        """How many lines say something."""
+        tables = (self.peers, self.senders, self.recipients)
+        return len({entry.line for table in tables for entry in table.entries.values()})
+
     @property
     def grants_by_name(self) -> bool:
         """Whether a peer whose name is not known may lose something by that."""

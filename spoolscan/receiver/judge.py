@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,10 +29,8 @@ from spoolscan.receiver.policy import RELAY_DENIED, IPAddress, Policy, asks_to_r
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.rulebook import Rulebook
 from spoolscan.receiver.rules import CANNOT_TELL, Deciding, Decision
-from spoolscan.receiver.rules.case import Answer, Case, Fact, Mailbox
+from spoolscan.receiver.rules.case import Case, Fact, Mailbox
 from spoolscan.receiver.ruling import Ruling
-
-Told = Callable[[Fact, Answer], None]
 
 
 class Link(Protocol):
@@ -67,17 +65,15 @@ class Judge:
         for fact in self.blacklists.facts(address).values():
             self.lookups.expect(fact)
 
-    async def recipient(
-        self, client: Client, mail: Mail, path: Path, told: Told | None = None
-    ) -> Ruling:
-        """What becomes of one RCPT command; ``told`` hears of every fact that was looked up."""
+    async def recipient(self, client: Client, mail: Mail, path: Path) -> Ruling:
+        """What becomes of one RCPT command."""
         if asks_to_relay(path):
             return Ruling(RELAY_DENIED, "asks to relay")
         case = Case(
             client, Mailbox.of(mail.sender), Mailbox.of(path, self.home), self.policy.domains
         )
         entry = self.rulebook.access.decide(case)
-        ruling = _by_access(entry, case) or await self._by_rules(case, told)
+        ruling = _by_access(entry, case) or await self._by_rules(case)
         if not ruling.reply.positive or ruling.discard:
             return ruling
         for link in self.links:
@@ -85,8 +81,8 @@ class Judge:
                 return Ruling(refusal, "recipient")
         return ruling
 
-    async def _by_rules(self, case: Case, told: Told | None) -> Ruling:
-        decision = await self._settle(self.rulebook.rules.decide(case), told)
+    async def _by_rules(self, case: Case) -> Ruling:
+        decision = await self._settle(self.rulebook.rules.decide(case))
         why = f"rules:{decision.rule.line}" if decision.rule is not None else "rules:none"
         for line in decision.debugged:
             log.event(
@@ -116,16 +112,12 @@ class Judge:
         delay = self.delay if decision.delays else 0.0
         return Ruling(decision.refusal, why, delay, decision.hangs_up)
 
-    async def _settle(self, deciding: Deciding, told: Told | None) -> Decision:
+    async def _settle(self, deciding: Deciding) -> Decision:
         """Look up what it asks for, until it has decided."""
-        answer: Answer = None
         try:
             fact = next(deciding)
             while True:
-                answer = await self.lookups.answer(fact)
-                if told is not None:
-                    told(fact, answer)
-                fact = deciding.send(answer)
+                fact = deciding.send(await self.lookups.answer(fact))
         except StopIteration as done:
             decision: Decision = done.value
             return decision
@@ -145,11 +137,11 @@ def _by_access(entry: Entry | None, case: Case) -> Ruling | None:
     return Ruling(why=why, extras=(("RULE", why),))
 
 
-def make(settings: Config, links: Sequence[Link] = ()) -> Judge:
+def make(settings: Config, links: Sequence[Link] = (), *, lookups: Lookups | None = None) -> Judge:
     """The judge of these settings.  Raises ConfigError where a file of his cannot be used."""
     site = settings.site
     policy = Policy(frozenset(site.domains), tuple(map(ipaddress.ip_network, site.networks)))
-    lookups = Lookups(settings.dnsbl)
+    lookups = lookups or Lookups(settings.dnsbl)
     rulebook = Rulebook(
         settings.path(settings.rules.file),
         settings.path(settings.rules.access),
