@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolscan import share
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.address import parse_path
 from spoolscan.receiver.client import Client
@@ -476,6 +478,14 @@ def test_patterns_that_explode_elsewhere_take_linear_time_here() -> None:
     for _ in range(100):
         assert decide(rules, long)[0].refusal is None
     assert time.process_time() - began < 30  # an exponential one takes for ever
+
+
+def test_the_shipped_rules_are_todays_policy_and_their_examples_are_good() -> None:
+    text = (share.folder("etc") / "smtpd_check_rules").read_text()
+    rules = Rules.parse(text.encode(), "rules")
+    assert [rule.text for rule in rules.rules] == ["allow:TRUSTED:ALL:ALL", "allow:ALL:ALL:OURS"]
+    examples = re.findall(r"(?m)^#     ((?:deny|noto)\S*:.*)$", text)
+    assert len(parse(*examples).rules) == len(examples) == 5
 
 
 def test_the_lines_that_go_by_names_are_known() -> None:

@@ -196,7 +196,7 @@ def _key(key: Token) -> str | IPNetwork:
         if not local or (domain and not is_domain(domain)):
             raise Mistake(_KEYS, key.column)
         return f"{local.lower()}@{domain}"
-    if "/" in text or ":" in text or _PREFIX.fullmatch(text):
+    if set(text) & set("/:[") or _PREFIX.fullmatch(text):
         return _network(key)
     domain = canonical_domain(text)
     if not is_domain(domain):
