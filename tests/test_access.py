@@ -16,9 +16,9 @@ from spoolscan import share
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.access import Access, Entry
 from spoolscan.receiver.address import parse_path
+from spoolscan.receiver.case import Case, Mailbox
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.reply import Reply
-from spoolscan.receiver.rules.case import Case, Mailbox
 
 OURS = frozenset({"site.example"})
 

@@ -17,6 +17,8 @@ from spoolscan import config
 from spoolscan.config import Config, Dnsbl, RulesSettings, Site, ZoneSettings
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.address import NULL, parse_path
+from spoolscan.receiver.address import Path as MailPath
+from spoolscan.receiver.case import Answer, Fact
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.dnsbl import Blacklists
 from spoolscan.receiver.events import Mail
@@ -24,7 +26,6 @@ from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.listing import Zone, parse_span, weigh
 from spoolscan.receiver.lookups import Lookups
 from spoolscan.receiver.memory import Memory
-from spoolscan.receiver.rules.case import Answer, Fact
 from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import Spool
@@ -396,6 +397,33 @@ async def test_discarded_mail_is_said_yes_to_and_only_the_log_knows(
     said = [it.getMessage() for it in caplog.records if "discarding" in it.getMessage()]
     assert len(said) == 2
     assert all("to=eve@site.example" in it and "why=access:1" in it for it in said)
+
+
+class Broken(Judge):
+    """Has a mistake in it."""
+
+    async def recipient(self, client: Client, mail: Mail, path: MailPath) -> Ruling:
+        raise KeyError("an untold mistake")
+
+
+@on_loop
+async def test_a_mistake_of_ours_is_temporary_and_ends_no_session(
+    spool: Spool, tmp_path: Path
+) -> None:
+    whole = Config(root=tmp_path, site=SETTINGS.site)
+    it = make(whole)
+    broken = Broken(
+        policy=it.policy, rulebook=it.rulebook, lookups=it.lookups, blacklists=it.blacklists
+    )
+    receiver = Receiver(whole.site, SETTINGS.receiver, spool, broken)
+    await receiver.start()
+    async with connected(receiver) as peer:
+        await peer.reply()
+        await peer.say(b"EHLO client.example")
+        await peer.say(b"MAIL FROM:<a@b.example>")
+        assert (await peer.say(b"RCPT TO:<bob@site.example>")).startswith("451 4.3.0 ")
+        assert (await peer.say(b"QUIT")).startswith("221 ")
+    await receiver.stop(5)
 
 
 @on_loop

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from spoolscan import share
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.address import parse_path
+from spoolscan.receiver.case import Answer, Case, Fact, Mailbox
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.rules import CANNOT_TELL, Decision, Rules
-from spoolscan.receiver.rules.case import Answer, Case, Fact, Mailbox
 
 OURS = frozenset({"site.example", "xn--bcher-kva.example"})
 

@@ -13,13 +13,13 @@ from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain
 from spoolscan.receiver.address import NULL, BadPath, parse_path
 from spoolscan.receiver.address import Path as MailPath
+from spoolscan.receiver.case import Answer, Fact
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import Mail
 from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.lookups import Lookups
 from spoolscan.receiver.policy import parse_peer
 from spoolscan.receiver.reverse import ReverseNames
-from spoolscan.receiver.rules.case import Answer, Fact
 from spoolscan.receiver.ruling import Ruling
 
 _OUTSIDE = Client(parse_peer("198.51.100.1"))  # of nobody (RFC 5737)

@@ -29,10 +29,10 @@ from enum import Enum
 from typing import Final
 
 from spoolscan.receiver.address import is_domain
+from spoolscan.receiver.case import Case, Mailbox, canonical_domain
 from spoolscan.receiver.policy import IPAddress, IPNetwork
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.rules import ACCESS_DENIED, template
-from spoolscan.receiver.rules.case import Case, Mailbox, canonical_domain
 from spoolscan.receiver.rules.scan import Mistake, Token, read_lines
 
 _TAG: Final = re.compile(r"(?i)(connect|from|to):")

@@ -49,6 +49,7 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+CANNOT_JUDGE: Final = Reply(451, "4.3.0", "trouble of our own, try again later")
 DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
@@ -74,6 +75,7 @@ class Connection:
         self._session = Session(terms)
         self._mail = Mail(NULL)
         self._rulings: list[Ruling] = []  # one for each recipient accepted
+        self._dropping = False  # nobody gets the message under way
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
         self._name: asyncio.Task[str | None] | None = None
@@ -220,7 +222,11 @@ class Connection:
         )
 
     async def _judge(self, recipient: Path) -> None:
-        ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        try:
+            ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        except Exception as error:  # what is not understood is temporary
+            log.failure("receiver", "-", error)
+            ruling = Ruling(CANNOT_JUDGE, "failed")
         if ruling.reply.positive:
             self._rulings.append(ruling)
             self._session.answer(ruling.reply)
@@ -251,7 +257,8 @@ class Connection:
 
     async def _begin(self, event: DataStarts) -> Reply:
         recipients = self._kept(event)
-        if not recipients:
+        self._dropping = not recipients
+        if self._dropping:
             return GO_AHEAD
         client = await self._client()
         envelope = Envelope(
@@ -276,6 +283,7 @@ class Connection:
             helo=envelope.helo,
             sender=envelope.sender,
             recipients=len(envelope.recipients),
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
         )
         return GO_AHEAD
 
@@ -312,9 +320,11 @@ class Connection:
             await self._discard()
 
     async def _commit(self) -> Reply:
+        if self._dropping:
+            return DISCARDED
         draft = self._draft
         if draft is None:
-            return DISCARDED
+            raise RuntimeError("a message ended that was never begun")
         try:
             await self._house.intake.commit(draft, bytes(self._pending))
         except Exception as error:

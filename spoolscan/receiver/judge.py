@@ -20,6 +20,7 @@ from spoolscan.config import Config
 from spoolscan.receiver import dnsbl
 from spoolscan.receiver.access import Entry, Grant
 from spoolscan.receiver.address import Path
+from spoolscan.receiver.case import Case, Fact, Mailbox
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.dnsbl import Blacklists
 from spoolscan.receiver.events import Mail
@@ -29,7 +30,6 @@ from spoolscan.receiver.policy import RELAY_DENIED, IPAddress, Policy, asks_to_r
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.rulebook import Rulebook
 from spoolscan.receiver.rules import CANNOT_TELL, Deciding, Decision
-from spoolscan.receiver.rules.case import Case, Fact, Mailbox
 from spoolscan.receiver.ruling import Ruling
 
 
@@ -101,7 +101,8 @@ class Judge:
             listing = await self.blacklists.listing(case.client.address)
             if refusal := await self.blacklists.refusal(case.client.address, listing):
                 return Ruling(refusal, f"dnsbl:{listing.score}")
-        return Ruling(why=why, extras=(*dnsbl.lines(listing), ("RULE", why)))
+        weighed = f"{why} dnsbl:{listing.score}" if listing.hits else why
+        return Ruling(why=weighed, extras=(*dnsbl.lines(listing), ("RULE", why)))
 
     def _refused(self, decision: Decision, case: Case, why: str) -> Ruling:
         assert decision.refusal is not None  # noqa: S101 - the caller has looked

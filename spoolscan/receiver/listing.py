@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spoolscan.receiver.rules.case import Answer
+from spoolscan.receiver.case import Answer
 
 LOOPBACK: Final = ipaddress.IPv4Network("127.0.0.0/8")
 REFUSALS: Final = ipaddress.IPv4Network("127.255.255.0/24")

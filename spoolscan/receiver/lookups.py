@@ -20,8 +20,8 @@ import dns.resolver
 
 from spoolscan import config, log
 from spoolscan.receiver import listing
+from spoolscan.receiver.case import Answer, Fact
 from spoolscan.receiver.memory import Memory
-from spoolscan.receiver.rules.case import Answer, Fact
 
 _ABSENT: Final = 300.0  # seconds for which that there is nothing is believed
 _SILENT: Final = 30.0  # seconds for which nobody is asked again who did not answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Final
 
 from spoolscan import log, share
 from spoolscan.errors import ConfigError
@@ -15,7 +16,7 @@ from spoolscan.livefile import LiveFile
 from spoolscan.receiver.access import Access
 from spoolscan.receiver.rules import Rules
 
-_LARGEST = 64 << 20  # bytes; lists of senders grow
+_LARGEST: Final = 16 << 20  # bytes; lists of senders grow
 
 
 class Rulebook:

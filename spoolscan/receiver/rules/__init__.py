@@ -33,12 +33,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
+from spoolscan.receiver.case import Answer, Asking, Case, Fact
 from spoolscan.receiver.policy import RELAY_DENIED
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.rules import template
-from spoolscan.receiver.rules.case import Answer, Asking, Case, Fact
 from spoolscan.receiver.rules.scan import Mistake, Token, read_lines, scan
 from spoolscan.receiver.rules.template import Template
 from spoolscan.receiver.rules.words import (
@@ -166,7 +167,7 @@ class Decision:
 Deciding = Generator[Fact, Answer, Decision]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """The rules of one file.  Immutable."""
 
@@ -182,7 +183,7 @@ class Rules:
         """The lines of the rules that go by the names of peers."""
         return tuple(rule.line for rule in self.rules if rule.by_name)
 
-    @property
+    @cached_property
     def zones(self) -> frozenset[str]:
         """The lists that the rules may ask about a peer."""
         return frozenset(

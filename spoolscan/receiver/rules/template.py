@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from spoolscan.receiver.case import Case
 from spoolscan.receiver.reply import Reply, printable
-from spoolscan.receiver.rules.case import Case
 from spoolscan.receiver.rules.scan import Mistake, Token
 
 _CODE: Final = re.compile(r"(?P<code>\d+)(?: +(?P<status>\d+\.[\d.]+))?(?: +|$)")

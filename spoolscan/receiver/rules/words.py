@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from spoolscan.receiver.address import is_domain
+from spoolscan.receiver.case import Case, Fact, Mailbox, canonical_domain
 from spoolscan.receiver.policy import IPNetwork, parse_peer
-from spoolscan.receiver.rules.case import Case, Fact, Mailbox, canonical_domain
 from spoolscan.receiver.rules.patterns import Fits, is_regex, pattern
 from spoolscan.receiver.rules.scan import Mistake, Token, closing
 
