@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -486,6 +487,12 @@ def test_the_shipped_rules_are_todays_policy_and_their_examples_are_good() -> No
     assert [rule.text for rule in rules.rules] == ["allow:TRUSTED:ALL:ALL", "allow:ALL:ALL:OURS"]
     examples = re.findall(r"(?m)^#     ((?:deny|noto)\S*:.*)$", text)
     assert len(parse(*examples).rules) == len(examples) == 5
+
+
+def test_the_rules_of_the_readme_are_good() -> None:
+    text = (Path(__file__).parent.parent / "README.rst").read_text()
+    shown = re.findall(r"(?m)^    ((?:allow|deny|noto|debug)\S*:.*)$", text)
+    assert len(parse(*shown).rules) == len(shown) == 7
 
 
 def test_the_lines_that_go_by_names_are_known() -> None:

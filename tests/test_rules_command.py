@@ -56,7 +56,7 @@ def test_an_accepted_recipient_with_all_that_was_looked_up(
         "reply": "250 2.1.5 recipient ok",
         "hangs_up": False,
         "delay": 0.0,
-        "why": "rules:38",
+        "why": "rules:38 dnsbl:4",
         "line": "allow:ALL:ALL:OURS",
         "name": "mail.b.example",
         "ours": False,

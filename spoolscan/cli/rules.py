@@ -153,7 +153,7 @@ def _path(text: str) -> MailPath:
 
 def _line(judge: Judge, settings: config.Config, why: str) -> str:
     """The line that decided, as it stands in its file; "" where none did."""
-    file, _, number = why.rstrip("?").partition(":")
+    file, _, number = why.partition(" ")[0].rstrip("?").partition(":")
     if file == "rules":
         found = [rule.text for rule in judge.rulebook.rules.rules if str(rule.line) == number]
         return found[0] if found else ""
