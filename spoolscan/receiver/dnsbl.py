@@ -6,7 +6,6 @@ without an answer weighs nothing.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from typing import Final
 
@@ -44,8 +43,10 @@ class Blacklists:
     async def listing(self, address: IPAddress | None) -> Listing:
         """What the lists say of a peer."""
         facts = self.facts(address)
-        answers = await asyncio.gather(*map(self._lookups.answer, facts.values()))
-        return weigh(self._zones, dict(zip(facts, answers, strict=True)))
+        for fact in facts.values():
+            self._lookups.expect(fact)
+        answers = {name: await self._lookups.answer(fact) for name, fact in facts.items()}
+        return weigh(self._zones, answers)
 
     async def refusal(self, address: IPAddress | None, listing: Listing) -> Reply | None:
         """Why mail of a peer so listed is not taken; None where it is."""
