@@ -22,7 +22,7 @@ STAGES = ("receiver", "scanner", "forwarder")
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "notices", "watch", "ready"],
+        *["disk", "spool", "config", "config.*", "journal", "notices", "watch", "ready"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
@@ -52,6 +52,7 @@ MAY = {
     "disk": {"os.unlink"},
     "spool": {"disk.rename_new", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
+    "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
     "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans
 }

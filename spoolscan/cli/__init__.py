@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
+    "log": "spoolscan.cli.history:log",
+    "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",
 }
 _USAGE: Final = 64  # EX_USAGE

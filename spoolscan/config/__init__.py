@@ -25,6 +25,7 @@ from spoolscan.config.engines import (
     YaraSettings,
 )
 from spoolscan.config.forwarder import Forwarder, Timeouts
+from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
 from spoolscan.config.receiver import Receiver
@@ -40,6 +41,7 @@ __all__ = [
     "Config",
     "Engine",
     "Forwarder",
+    "Journal",
     "Notices",
     "Receiver",
     "Scanner",
@@ -65,6 +67,7 @@ class Config(Section):
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    journal: Journal = Journal()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""
