@@ -89,6 +89,11 @@ def rename_new(source: str, target: str) -> None:
         raise OSError(number, os.strerror(number), source, None, target)
 
 
+def rename_over(source: str, target: str) -> None:
+    """Rename; what has that name already is replaced."""
+    os.replace(source, target)
+
+
 def unlink(path: str) -> None:
     os.unlink(path)
 

@@ -407,6 +407,13 @@ class Spool:
         with _doing(f"writing {target}.why.txt"):
             _write_whole(f"{target}.why.txt", text.encode("utf-8", "backslashreplace"))
 
+    def note(self, name: str, data: bytes) -> None:
+        """Write ``var/NAME``, all of it or nothing.  Raises TemporaryFailure."""
+        path = self.path("var", name)
+        with _doing(f"writing var/{name}"):
+            _write_whole(f"{path}.new", data)
+            disk.rename_over(f"{path}.new", path)
+
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""
         try:

@@ -44,13 +44,13 @@ def live(name: str, root: Path, work: Work) -> None:
     spool = Spool(root)
     spool.check()
     check_owner(root)
-    with spool.lock(name), _journal(settings):
+    with spool.lock(name), journaled(settings):
         spool.sweep()
         asyncio.run(_lives(name, settings, spool, work))
 
 
 @contextmanager
-def _journal(settings: config.Config) -> Iterator[None]:
+def journaled(settings: config.Config) -> Iterator[None]:
     """What is logged meanwhile is written down too."""
     if not settings.journal.enabled:
         yield

@@ -17,7 +17,7 @@ import pytest
 import spoolscan
 
 ROOT = Path(spoolscan.__file__).parent
-STAGES = ("receiver", "scanner", "forwarder")
+STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
@@ -28,7 +28,7 @@ FLOORS = {
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
-        *["stage", "supervisor"],
+        *["stage", "supervisor", "jobs", "jobs.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
@@ -49,8 +49,8 @@ NOT_THOUGHT = {
 RENAMES = {"rename", "renames", "link", "symlink", "hardlink_to", "symlink_to"}
 REMOVES = {"unlink", "remove", "rmdir", "removedirs", "rmtree"}
 MAY = {
-    "disk": {"os.unlink"},
-    "spool": {"disk.rename_new", "disk.unlink"},
+    "disk": {"os.unlink", "os.replace"},
+    "spool": {"disk.rename_new", "disk.rename_over", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
     "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
     "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
@@ -111,7 +111,7 @@ def _touches(module: str) -> set[str]:
         owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
         of_a_path = len(node.args) == 1 and not node.keywords  # str.replace takes two
         if owner in ("os", "shutil", "disk"):
-            if name in {*RENAMES, *REMOVES, "replace", "move", "rename_new"}:
+            if name in {*RENAMES, *REMOVES, "replace", "move", "rename_new", "rename_over"}:
                 found.add(f"{owner}.{name}")
         elif name in {*RENAMES, "unlink", "rmdir"} or (name == "replace" and of_a_path):
             found.add(f".{name}")

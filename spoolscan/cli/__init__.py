@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
+    "jobs": "spoolscan.cli.jobs:jobs",
     "log": "spoolscan.cli.history:log",
     "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",

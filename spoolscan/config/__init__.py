@@ -25,6 +25,7 @@ from spoolscan.config.engines import (
     YaraSettings,
 )
 from spoolscan.config.forwarder import Forwarder, Timeouts
+from spoolscan.config.jobs import Jobs
 from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
@@ -41,6 +42,7 @@ __all__ = [
     "Config",
     "Engine",
     "Forwarder",
+    "Jobs",
     "Journal",
     "Notices",
     "Receiver",
@@ -68,6 +70,7 @@ class Config(Section):
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
     journal: Journal = Journal()
+    jobs: Jobs = Jobs()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""
