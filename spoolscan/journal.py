@@ -5,6 +5,22 @@ writes here, so that the journal and the log tell one story.  A thread writes ro
 caller ever waits, fails, or blocks for the journal.  When rows come faster than the disk takes them
 the surplus is dropped, counted, and the count is logged.
 
+==============  ==================================================================================
+received        by the receiver: acknowledged; ``seconds`` from the first command to the 250
+denied          a recipient or sender refused in the session; ``name`` is the reply
+refused         a message refused after DATA
+judged          by the scanner; ``seconds`` it took; ``data`` has parts, findings, steps, and ``to``
+forwarded       one recipient delivered; ``seconds`` since it was received
+deferred        one recipient, not now; ``name`` is what the next hop said
+failed          one recipient given up
+held            set aside by the forwarder
+reported        a report was sent for it
+released        by hand
+job             ``name`` did its work, or did not: ``data`` has ``result``
+trouble         an engine cannot answer; ``name`` is the reason
+recovered       and can again
+==============  ==================================================================================
+
 The journal decides nothing: mail flows without it, and it can be deleted at any time.  A database
 that is damaged is set aside as ``journal.damaged`` with a warning, and a new one begun.
 
@@ -33,22 +49,25 @@ from spoolscan.errors import TemporaryFailure
 FILE: Final = "var/journal.db"
 EVENTS: Final = frozenset({
     *("received", "denied", "refused", "judged", "forwarded", "deferred", "failed", "held"),
-    *("released", "reported", "removed", "job", "trouble", "recovered"),
+    *("reported", "released", "job", "trouble", "recovered"),
 })  # fmt: skip
 _COLUMNS: Final = (
-    *("at", "stage", "event", "id", "peer", "sender", "recipients", "verdict", "name"),
-    *("size", "seconds", "data"),
+    *("at", "stage", "event", "id", "direction", "peer", "sender", "recipients", "verdict"),
+    *("name", "size", "seconds", "data"),
 )
-_SCHEMA: Final = """
+_VERSION: Final = 1
+_SCHEMA: Final = f"""
+PRAGMA user_version = {_VERSION};
 CREATE TABLE IF NOT EXISTS events (
     at REAL NOT NULL, stage TEXT NOT NULL, event TEXT NOT NULL, id TEXT NOT NULL,
-    peer TEXT, sender TEXT, recipients TEXT, verdict TEXT, name TEXT,
-    size INTEGER, seconds REAL, data TEXT NOT NULL
+    direction TEXT, peer TEXT, sender TEXT, recipients TEXT, verdict TEXT,
+    name TEXT, size INTEGER, seconds REAL, data TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_at ON events (at);
+CREATE INDEX IF NOT EXISTS events_event ON events (event, at);
 CREATE INDEX IF NOT EXISTS events_id ON events (id);
 """
-_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_WAITING: Final = 20_000  # rows
 _BATCH: Final = 1000  # rows of one transaction
 _GATHER: Final = 0.2  # seconds in which rows gather for the next
@@ -60,13 +79,15 @@ _LONGEST: Final = 1000  # characters of one column
 class Row:
     """One event.  ``size`` in bytes, ``seconds`` what it took; ``data`` is all else that was said.
 
-    ``recipients`` are forward-paths; ``name`` is the rule, virus, reply or reason.
+    ``direction`` is "in" (from outside) or "out"; ``recipients`` are forward-paths; ``name`` is the
+    rule, virus, reply or reason.
     """
 
     at: float
     stage: str
     event: str
     id: str
+    direction: str = ""
     peer: str = ""
     sender: str | None = None
     recipients: tuple[str, ...] = ()
@@ -146,6 +167,9 @@ class Journal(logging.Handler):
 
     def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
         with closing(_connect(self._path)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError(f"of version {version}, and this is {_VERSION}")
             database.executescript(_SCHEMA)
             with database:
                 database.executemany(_INSERT, rows)
@@ -180,6 +204,7 @@ def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
         happened.stage,
         said.pop("event"),
         happened.queue_id,
+        _text(said.pop("direction", None)),
         _text(said.pop("peer", None)),
         _text(said.pop("sender", None)),
         "\n".join(_text(it) or "" for it in recipients),
@@ -254,7 +279,7 @@ class History:
             row = dict(zip(_COLUMNS, columns, strict=True))
             row["recipients"] = tuple(filter(None, row["recipients"].split("\n")))
             row["data"] = json.loads(row["data"])
-            for name in ("peer", "verdict", "name"):
+            for name in ("direction", "peer", "verdict", "name"):
                 row[name] = row[name] or ""
             yield Row(**row)
 

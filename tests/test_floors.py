@@ -178,6 +178,7 @@ def test_the_email_package_writes_our_mail_and_reads_nobody_elses() -> None:
     assert {name for name, used in users.items() if used} <= {
         "notices",
         "forwarder.dsn",
+        "jobs.summary.report",
         "cli.samples",
     }
     assert not set().union(*users.values()) & {"email", "email.parser", "email.feedparser"}

@@ -111,6 +111,16 @@ def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
     assert "journal-damaged" in caplog.text
 
 
+def test_one_of_another_version_is_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _write(path)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    _write(path)
+    assert len(_all(path)) == 2
+    assert "of version 99" in caplog.text
+
+
 def test_a_damaged_page_is_found_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _write(path, 200)
     with sqlite3.connect(path) as database:

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
     "jobs": "spoolscan.cli.jobs:jobs",
+    "daysumm": "spoolscan.cli.daysumm:daysumm",
     "log": "spoolscan.cli.history:log",
     "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",

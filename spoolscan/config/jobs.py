@@ -31,6 +31,7 @@ When = Annotated[str, BeforeValidator(_when)]
 class Jobs(Section):
     """A time of day (local), an interval, or "" for never."""
 
+    summary: When = "23:59"
     expiry: When = "03:15"
 
     def times(self) -> dict[str, str]:

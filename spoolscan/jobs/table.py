@@ -8,5 +8,6 @@ from typing import Final
 
 from spoolscan.jobs import expiry
 from spoolscan.jobs.contract import Job
+from spoolscan.jobs.summary import report
 
-JOBS: Final[Mapping[str, Job]] = MappingProxyType({"expiry": expiry.run})
+JOBS: Final[Mapping[str, Job]] = MappingProxyType({"summary": report.run, "expiry": expiry.run})
