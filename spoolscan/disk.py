@@ -9,6 +9,7 @@ who wait for it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import stat
@@ -114,6 +115,23 @@ def set_time(path: str, when: float) -> None:
 
 def listing(path: str) -> list[str]:
     return os.listdir(path)
+
+
+def listing_if_there(path: str) -> list[str]:
+    """Of a directory that need not be there."""
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
+
+
+def remove_directory(path: str) -> None:
+    """Where it is there and empty."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
 
 
 def look(path: str) -> os.stat_result:

@@ -15,7 +15,7 @@ deferred        one recipient, not now; ``name`` is what the next hop said
 failed          one recipient given up
 held            set aside by the forwarder
 reported        a report was sent for it
-released        by hand
+released        by hand, and so rescanned and deleted
 job             ``name`` did its work, or did not: ``data`` has ``result``
 trouble         an engine cannot answer; ``name`` is the reason
 recovered       and can again
@@ -49,7 +49,7 @@ from spoolscan.errors import TemporaryFailure
 FILE: Final = "var/journal.db"
 EVENTS: Final = frozenset({
     *("received", "denied", "refused", "judged", "forwarded", "deferred", "failed", "held"),
-    *("reported", "released", "job", "trouble", "recovered"),
+    *("reported", "released", "rescanned", "deleted", "job", "trouble", "recovered"),
 })  # fmt: skip
 _COLUMNS: Final = (
     *("at", "stage", "event", "id", "direction", "peer", "sender", "recipients", "verdict"),

@@ -87,12 +87,16 @@ def failure(stage: str, queue_id: str, error: Exception, /) -> None:
 
 
 def setup(stage: str, level: str = "info") -> None:
-    """Send events to standard error.  With a terminal or journald there the time is not ours."""
+    """Send events of a level on to standard error, which adds the time where it is journald's.
+
+    The journal hears them all.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    handler.setLevel(level.upper())
+    root.setLevel(logging.INFO)
     root.propagate = False
 
 

@@ -267,6 +267,11 @@ def _write_whole(path: str, content: bytes) -> None:
         _close(descriptor)
 
 
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        disk.unlink(path)
+
+
 class Spool:
     """The directories under one root.  Opening it reads nothing; `check` does."""
 
@@ -397,6 +402,20 @@ class Spool:
         target = self.path("hold", queue_id)
         self.explain(target, why)
         self.shift(self.path(state, queue_id), target)
+
+    def expunge(self, place: str, queue_id: str) -> None:
+        """Delete a message of quarantine/DATE/, with all that lies beside it.
+
+        Raises TemporaryFailure.  What is gone already is as good.
+        """
+        path = self.path(place, queue_id)
+        with _doing(f"deleting {place}/{queue_id}"):
+            for name in disk.listing_if_there(f"{path}_d"):
+                _unlink(f"{path}_d/{name}")
+            disk.remove_directory(f"{path}_d")
+            _unlink(f"{path}.why.txt")
+            _unlink(path)
+            disk.remove_directory(self.path(place))
 
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.

@@ -22,7 +22,17 @@ STAGES = ("receiver", "scanner", "forwarder", "jobs")
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "journal", "notices", "watch", "ready"],
+        *[
+            "disk",
+            "spool",
+            "config",
+            "config.*",
+            "journal",
+            "quarantine",
+            "notices",
+            "watch",
+            "ready",
+        ],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
@@ -49,7 +59,7 @@ NOT_THOUGHT = {
 RENAMES = {"rename", "renames", "link", "symlink", "hardlink_to", "symlink_to"}
 REMOVES = {"unlink", "remove", "rmdir", "removedirs", "rmtree"}
 MAY = {
-    "disk": {"os.unlink", "os.replace"},
+    "disk": {"os.unlink", "os.replace", "os.rmdir"},
     "spool": {"disk.rename_new", "disk.rename_over", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
     "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
+    "quarantine": "spoolscan.cli.quarantine:group",
     "jobs": "spoolscan.cli.jobs:jobs",
     "daysumm": "spoolscan.cli.daysumm:daysumm",
     "log": "spoolscan.cli.history:log",

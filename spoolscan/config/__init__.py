@@ -29,6 +29,7 @@ from spoolscan.config.jobs import Jobs
 from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
+from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import Receiver
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
@@ -45,6 +46,7 @@ __all__ = [
     "Jobs",
     "Journal",
     "Notices",
+    "Quarantine",
     "Receiver",
     "Scanner",
     "Site",
@@ -69,6 +71,7 @@ class Config(Section):
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    quarantine: Quarantine = Quarantine()
     journal: Journal = Journal()
     jobs: Jobs = Jobs()
 

@@ -54,6 +54,7 @@ class Tally:
     delays: tuple[float, ...] = ()
     hours: list[tuple[int, int]] = field(default_factory=list)
     troubles: list[tuple[str, int]] = field(default_factory=list)
+    jobs: list[tuple[str, str, str]] = field(default_factory=list)  # name, result, its last words
 
     @property
     def messages(self) -> int:
@@ -108,6 +109,14 @@ def count(history: History, period: Period) -> Tally:
     ]
     tally.delays = _delays(history, period)
     tally.hours = _hours(history, period)
+    tally.jobs = [
+        (name, result, said)
+        for name, result, said, _ in history.query(
+            "SELECT name, json_extract(data, '$.result'), json_extract(data, '$.said'), max(at)"
+            " FROM events WHERE event = 'job' AND at >= ? AND at < ? GROUP BY 1, 2 ORDER BY 1, 2",
+            period.bounds,
+        )
+    ]
     tally.troubles = _top(history, "name", "trouble", period)
     return tally
 
