@@ -40,7 +40,10 @@ FLOORS = {
     "stages": [
         *["stage", "supervisor", "jobs", "jobs.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
-        *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
+        *(
+            f"scanner.{name}"
+            for name in ("daemon", "disposition", "pool", "stage", "teller", "trouble")
+        ),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
