@@ -23,7 +23,10 @@ ADDRESS = "allowed: an address such as postmaster@example.com"
 CODES = "allowed: 127.0.0.2, 127.0.0.4-7 or 127.0.1.0/24"
 WEIGHT = "allowed: a weight that is not 0; below 0 it speaks for the peer"
 SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
-TABLES = "bounds, dnsbl, engine, forwarder, notices, receiver, rules, scanner, site"
+TABLES = (
+    "bounds, dnsbl, engine, forwarder, jobs, journal, notices, quarantine, receiver, rules,"
+    " scanner, site"
+)
 
 
 def read(text: str) -> Config:

@@ -26,8 +26,11 @@ from spoolscan.config.engines import (
     YaraSettings,
 )
 from spoolscan.config.forwarder import Forwarder, Timeouts
+from spoolscan.config.jobs import Jobs
+from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
+from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import Receiver
 from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
@@ -43,7 +46,10 @@ __all__ = [
     "Dnsbl",
     "Engine",
     "Forwarder",
+    "Jobs",
+    "Journal",
     "Notices",
+    "Quarantine",
     "Receiver",
     "RulesSettings",
     "Scanner",
@@ -72,6 +78,9 @@ class Config(Section):
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    quarantine: Quarantine = Quarantine()
+    journal: Journal = Journal()
+    jobs: Jobs = Jobs()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""
