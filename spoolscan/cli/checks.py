@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spoolscan import config, stage
+from spoolscan.cli import rules
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
@@ -41,6 +42,8 @@ def _check(root: Path) -> Iterator[str]:
                 yield f"engine     {engine.name}: not now: {failure}"
     finally:
         toolbox.close()
+    lines, _ = rules.checked(settings)
+    yield from lines
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from spoolscan import share
 from spoolscan.config import mistakes
+from spoolscan.config.dnsbl import Dnsbl, ZoneSettings
 from spoolscan.config.engines import (
     ClamdSettings,
     CommandSettings,
@@ -25,10 +26,14 @@ from spoolscan.config.engines import (
     YaraSettings,
 )
 from spoolscan.config.forwarder import Forwarder, Timeouts
+from spoolscan.config.jobs import Jobs
+from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
+from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import Receiver
 from spoolscan.config.recipients import Recipients
+from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
@@ -40,15 +45,21 @@ __all__ = [
     "ClamdSettings",
     "CommandSettings",
     "Config",
+    "Dnsbl",
     "Engine",
     "Forwarder",
+    "Jobs",
+    "Journal",
     "Notices",
+    "Quarantine",
     "Receiver",
     "Recipients",
+    "RulesSettings",
     "Scanner",
     "Site",
     "Timeouts",
     "YaraSettings",
+    "ZoneSettings",
     "host_port",
     "load",
     "read",
@@ -64,11 +75,16 @@ class Config(Section):
     site: Site = Site()
     receiver: Receiver = Receiver()
     recipients: Recipients = Recipients()
+    rules: RulesSettings = RulesSettings()
+    dnsbl: Dnsbl = Dnsbl()
     scanner: Scanner = Scanner()
     bounds: Bounds = Bounds()
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    quarantine: Quarantine = Quarantine()
+    journal: Journal = Journal()
+    jobs: Jobs = Jobs()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""

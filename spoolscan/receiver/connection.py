@@ -49,6 +49,7 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+CANNOT_JUDGE: Final = Reply(451, "4.3.0", "trouble of our own, try again later")
 DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
@@ -78,9 +79,10 @@ class Connection:
         self._session = Session(terms)
         self._mail = Mail(NULL)
         self._rulings: list[Ruling] = []  # one for each recipient accepted
+        self._dropping = False  # nobody gets the message under way
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
-        self._name: asyncio.Task[str] | None = None
+        self._name: asyncio.Task[str | None] | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
         self._waited = 0.0  # seconds for it since our last reply
         self._heard = 0  # bytes from it since then
@@ -101,6 +103,7 @@ class Connection:
             sock.close()
             return
         self._transport = writer.transport
+        self._house.judge.expect(self._peer)
         if self._house.names is not None and self._peer is not None:
             self._name = asyncio.create_task(self._house.names.name_of(self._peer))
         try:
@@ -191,7 +194,7 @@ class Connection:
                 self._rulings.clear()
                 self._session.answer(await self._admit(event))
             case Rcpt(recipient):
-                self._session.answer(await self._judge(recipient))
+                await self._judge(recipient)
             case DataStarts():
                 self._session.answer(await self._begin(event))
             case Chunk(data):
@@ -260,23 +263,43 @@ class Connection:
 
     async def _client(self) -> Client:
         """Who the peer is, once its name is known."""
+        name = await self._name if self._name is not None else ""
         return Client(
             address=self._peer,
-            name=await self._name if self._name is not None else "",
+            name=name or "",
             helo=self._session.helo,
             trusted=self._house.policy.trusts(self._peer),
+            unsure=name is None,
         )
 
-    async def _judge(self, recipient: Path) -> Reply:
+    async def _judge(self, recipient: Path) -> None:
         if refusal := self._house.limits.recipient(self._owner):
-            return refusal
-        ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
-        await self._pause(ruling.delay)
+            self._session.answer(refusal)
+            return
+        try:
+            ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        except Exception as error:  # what is not understood is temporary
+            log.failure("receiver", "-", error)
+            ruling = Ruling(CANNOT_JUDGE, "failed")
         if ruling.reply.positive:
             self._rulings.append(ruling)
+            self._session.answer(ruling.reply)
+            return
+        log.event(
+            "receiver",
+            "-",
+            event="denied",
+            peer=self._peer,
+            sender=self._mail.sender.text,
+            to=recipient.text,
+            why=ruling.why,
+            reply=ruling.reply.text,
+        )
+        await self._pause(min(ruling.delay, self._house.patience.command_seconds))
+        if ruling.hang_up:
+            self._session.close(ruling.reply)
         else:
-            log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
-        return ruling.reply
+            self._session.answer(ruling.reply)
 
     async def _pause(self, seconds: float) -> None:
         """Let the peer wait, but not whoever wants us to stop."""
@@ -288,7 +311,8 @@ class Connection:
 
     async def _begin(self, event: DataStarts) -> Reply:
         recipients = self._kept(event)
-        if not recipients:
+        self._dropping = not recipients
+        if self._dropping:
             return GO_AHEAD
         client = await self._client()
         envelope = Envelope(
@@ -313,6 +337,7 @@ class Connection:
             helo=envelope.helo,
             sender=envelope.sender,
             recipients=len(envelope.recipients),
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
         )
         return GO_AHEAD
 
@@ -325,6 +350,7 @@ class Connection:
                     "receiver",
                     "-",
                     event="discarding",
+                    why=ruling.why,
                     peer=self._peer,
                     sender=event.mail.sender.text,
                     to=path.text,
@@ -348,6 +374,8 @@ class Connection:
             await self._discard()
 
     async def _commit(self) -> Reply:
+        if self._dropping:
+            return DISCARDED
         draft = self._draft
         if draft is None:
             return DISCARDED

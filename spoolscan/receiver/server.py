@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from spoolscan import config, log
@@ -30,7 +31,7 @@ from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
-from spoolscan.receiver.judge import Judge, Link
+from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.limits import Limits, owner
 from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
@@ -51,17 +52,19 @@ class Receiver:
         site: config.Site,
         settings: config.Receiver,
         spool: Spool,
-        links: Sequence[Link] = (),
+        judge: Judge | None = None,
     ) -> None:
+        """``judge`` is made of the site's settings alone where none is given."""
+        self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
         self._listeners: dict[tuple[str, int], list[socket.socket]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
         self._limits = Limits(settings.limits, time.monotonic)
         self._spare = -1  # a file descriptor for the time when there is no other
-        self._furnish(site, settings, links)
+        self._furnish(site, settings, judge)
 
-    def _furnish(self, site: config.Site, settings: config.Receiver, links: Sequence[Link]) -> None:
+    def _furnish(self, site: config.Site, settings: config.Receiver, judge: Judge | None) -> None:
         """What new connections are served by; those under way keep what they began with."""
         if self._limits.rates != settings.limits:  # what was counted still counts otherwise
             self._limits = Limits(settings.limits, time.monotonic)
@@ -75,7 +78,7 @@ class Receiver:
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
             self._policy,
-            Judge(self._policy, links),
+            judge or make(config.Config(root=self._root, site=site, receiver=settings)),
             self._intake,
             names,
             Patience(
@@ -107,7 +110,7 @@ class Receiver:
         log.event("receiver", "-", event="listening", at=places)
 
     def reload(
-        self, site: config.Site, settings: config.Receiver, links: Sequence[Link] = ()
+        self, site: config.Site, settings: config.Receiver, judge: Judge | None = None
     ) -> None:
         """Serve new connections by other settings, without ceasing to listen.
 
@@ -119,7 +122,7 @@ class Receiver:
         for address in self._listeners.keys() - set(settings.addresses):
             for listener in self._listeners.pop(address):
                 listener.close()
-        self._furnish(site, settings, links)
+        self._furnish(site, settings, judge)
         self._resume()
 
     async def stop(self, grace: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from spoolscan import log
@@ -11,7 +12,7 @@ from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
 from spoolscan.ready import notify
 from spoolscan.receiver import mailboxes
-from spoolscan.receiver.judge import Link
+from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import Spool
 
@@ -28,8 +29,8 @@ class Receiving:
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
         """Receive until ``end``.  Raises ConfigError, TemporaryFailure where it cannot begin."""
         if self._receiver is None:
-            self._checked = mailboxes.make(settings)
-            self._receiver = Receiver(settings.site, settings.receiver, spool, self._links)
+            judge = self._judge(settings)
+            self._receiver = Receiver(settings.site, settings.receiver, spool, judge)
             await self._receiver.start()
             notify("READY=1")
         else:
@@ -39,17 +40,18 @@ class Receiving:
     def _reload(self, receiver: Receiver, settings: Config) -> None:
         before = self._checked
         try:
-            self._checked = mailboxes.make(settings)
-            receiver.reload(settings.site, settings.receiver, self._links)
+            receiver.reload(settings.site, settings.receiver, self._judge(settings))
         except SpoolscanError as error:
             self._checked, before = before, self._checked
             log.event("receiver", "-", logging.ERROR, event="not-reloaded", reason=error)
         if before is not None and before is not self._checked:
             before.close()
 
-    @property
-    def _links(self) -> tuple[Link, ...]:
-        return () if self._checked is None else (self._checked,)
+    def _judge(self, settings: Config) -> Judge:
+        """With a link that asks who exists, where the settings say so.  Raises ConfigError."""
+        judge = make(settings)
+        self._checked = mailboxes.make(settings)
+        return judge if self._checked is None else replace(judge, links=(self._checked,))
 
     async def close(self) -> None:
         """Let messages under way end."""
