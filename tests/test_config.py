@@ -146,7 +146,8 @@ def test_a_file_saved_by_a_desktop_editor_is_read(tmp_path: Path) -> None:
         ("[site]\ndomain = 1", "site.domain: unknown setting; did you mean domains?"),
         (
             "[notices]\nzzz = 1",
-            "notices.zzz: unknown setting; allowed: administrator, burst, recipient, sender, trouble, window",
+            "notices.zzz: unknown setting; allowed: administrator, burst, recipient, sender,"
+            " trouble, window",
         ),
         ("[bounds]\ndepht = 1", "bounds.depht: unknown setting; did you mean depth?"),
         ("[forwarder.retrys]", "forwarder.retrys: unknown setting; did you mean retries?"),
