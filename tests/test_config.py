@@ -23,6 +23,7 @@ ADDRESS = "allowed: an address such as postmaster@example.com"
 CODES = "allowed: 127.0.0.2, 127.0.0.4-7 or 127.0.1.0/24"
 WEIGHT = "allowed: a weight that is not 0; below 0 it speaks for the peer"
 SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
+NOTICES = "administrator, burst, recipient, sender, trouble, window"
 TABLES = (
     "bounds, dnsbl, engine, forwarder, jobs, journal, notices, quarantine, receiver,"
     " recipients, rules, scanner, site"
@@ -146,8 +147,7 @@ def test_a_file_saved_by_a_desktop_editor_is_read(tmp_path: Path) -> None:
         ("[site]\ndomain = 1", "site.domain: unknown setting; did you mean domains?"),
         (
             "[notices]\nzzz = 1",
-            "notices.zzz: unknown setting; allowed: administrator, burst, recipient, sender,"
-            " trouble, window",
+            f"notices.zzz: unknown setting; allowed: {NOTICES}",
         ),
         ("[bounds]\ndepht = 1", "bounds.depht: unknown setting; did you mean depth?"),
         ("[forwarder.retrys]", "forwarder.retrys: unknown setting; did you mean retries?"),
