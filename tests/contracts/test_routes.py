@@ -73,14 +73,15 @@ class Maildir:
 class Server:
     def __init__(self, tmp_path: Path, kind: str) -> None:
         self.unix = tmp_path / "lmtp" if kind == "lmtp-unix" else None
-        self.lmtp = kind != "smtp"
+        self.lmtp = kind.startswith("lmtp")
+        self.features = ("PIPELINING", "8BITMIME", *(["CHUNKING"] if "bdat" in kind else []))
         self.scheme = "lmtp" if self.lmtp else "smtp"
         self.nobody = f"lmtp://{tmp_path}/nobody" if self.unix else f"{self.scheme}://127.0.0.1:1"
         self.url = ""
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[None]:
-        async with Peer(lmtp=self.lmtp, path=self.unix) as self.peer:
+        async with Peer(lmtp=self.lmtp, path=self.unix, features=self.features) as self.peer:
             port = self.peer.port
             self.url = f"lmtp://{self.unix}" if self.unix else f"{self.scheme}://127.0.0.1:{port}"
             yield
@@ -89,7 +90,7 @@ class Server:
         return [Got(item.sender, item.recipients, item.data) for item in self.peer.deliveries]
 
 
-@pytest.fixture(params=["smtp", "lmtp", "lmtp-unix", "maildir"])
+@pytest.fixture(params=["smtp", "smtp-bdat", "lmtp", "lmtp-bdat", "lmtp-unix", "maildir"])
 def far(request: pytest.FixtureRequest, tmp_path: Path) -> Maildir | Server:
     return Maildir(tmp_path) if request.param == "maildir" else Server(tmp_path, request.param)
 
