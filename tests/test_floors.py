@@ -50,7 +50,7 @@ FLOORS = {
         ),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
     ],
     "cli": ["cli", "cli.*", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
