@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan import __version__, log
-from spoolscan.envelope import FAIL, TODO
+from spoolscan.envelope import FAIL, TODO, Recipient
 from spoolscan.forwarder import dsn
-from spoolscan.forwarder.delivery import Fate, Mail, Outcome
+from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
@@ -74,6 +74,7 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
             yield await asyncio.to_thread(message.read, offset, CHUNK)
 
     wanted = frozenset(indices)
+    said = dict(message.envelope.extras)
     return Mail(
         queue_id=message.id,
         sender=message.envelope.sender,
@@ -81,7 +82,17 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
         size=len(top) + message.size,
         eight_bit=eight_bit,
         content=content,
+        utf8="UTF8" in said,
+        ret=said.get("RETN", ""),
+        envid=said.get("ENVI", ""),
+        wishes={index: wish(message.envelope.recipients[index]) for index in wanted},
     )
+
+
+def wish(recipient: Recipient) -> Wish:
+    """What was asked for with RCPT."""
+    said = dict(recipient.extras)
+    return Wish(notify=said.get("NTFY", ""), orcpt=said.get("ORCP", ""))
 
 
 def scanned_line(work: Work, hostname: str) -> bytes:
