@@ -183,14 +183,27 @@ class Message:
                 wanted -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def mark(self, recipient: int, state: str) -> None:
-        """Write a recipient's state in place; on the disk when this returns.
+    def mark(self, recipients: Iterable[int], state: str) -> None:
+        """Write the state of some recipients in place; all on the disk when this returns.
 
-        ``recipient`` is the index into ``envelope.recipients``.  Raises TemporaryFailure.
+        ``recipients`` are indices into ``envelope.recipients``.  Raises TemporaryFailure.
         """
-        with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
-            place = self._head.recipient_offsets[recipient]
-            disk.write_at(self._descriptor, state.encode("ascii"), place)
+        self.write_marks(recipients, state)
+        self.sync_marks()
+
+    def write_marks(self, recipients: Iterable[int], state: str) -> None:
+        """The first half of `mark`: a kill of this program takes nothing back any more.
+
+        Writes four bytes a recipient and nothing between them.  Raises TemporaryFailure.
+        """
+        word = state.encode("ascii")
+        for recipient in recipients:
+            with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
+                disk.write_at(self._descriptor, word, self._head.recipient_offsets[recipient])
+
+    def sync_marks(self) -> None:
+        """The second half: nor does a loss of power.  Raises TemporaryFailure."""
+        with _doing(f"marking recipients of {self.state}/{self.id}"):
             disk.fdatasync(self._descriptor)
 
     def mark_scan(self, mark: ScanMark) -> None:

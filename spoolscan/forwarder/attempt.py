@@ -81,6 +81,7 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
         recipients=tuple(item for item in work.pending if item[0] in wanted),
         size=len(top) + message.size,
         eight_bit=eight_bit,
+        eight_bit_header=eight_bit and not start.partition(b"\r\n\r\n")[0].isascii(),
         content=content,
         utf8="UTF8" in said,
         ret=said.get("RETN", ""),
@@ -126,8 +127,7 @@ class Conclusion:
             waiting = waiting or (outcome.fate is Fate.DEFERRED and not expired)
         if given_up and message.envelope.sender:
             self._report(work, list(given_up.values()))
-            for index in given_up:
-                message.mark(index, FAIL)
+            message.mark(given_up, FAIL)
         elif given_up and not waiting:
             message.move("hold", _why(given_up.values()))
             log.event("forwarder", message.id, state="hold", why="null sender, nobody to tell")

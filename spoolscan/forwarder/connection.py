@@ -124,8 +124,8 @@ class Connection(asyncio.Protocol):
         client, clocks = self._client, self._timeouts
 
         async def tell() -> None:
-            for place, outcome in client.outcomes():
-                await settle(mail.recipients[place][0], outcome)
+            if known := client.outcomes():
+                await settle({mail.recipients[place][0]: outcome for place, outcome in known})
 
         try:
             addresses = [address for _, address in mail.recipients]

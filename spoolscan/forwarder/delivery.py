@@ -69,13 +69,15 @@ class Mail:
     eight_bit: bool
     content: Callable[[], AsyncIterator[bytes]]
     utf8: bool = False  # SMTPUTF8 (RFC 6531)
+    eight_bit_header: bool = False  # some byte of the message's own header is not ASCII
     ret: str = ""  # "FULL" or "HDRS" (RFC 3461)
     envid: str = ""  # as it was given, in xtext
     wishes: Mapping[int, Wish] = field(default_factory=dict)
 
 
-Settle = Callable[[int, Outcome], Awaitable[None]]
-"""Takes the recipient's index in the envelope.  What it raises ends the attempt."""
+Settle = Callable[[Mapping[int, Outcome]], Awaitable[None]]
+"""Takes outcomes by the recipients' indices in the envelope, all that one answer decided at once:
+they are marked in one go.  What it raises ends the attempt."""
 
 
 class Route(Protocol):

@@ -8,6 +8,7 @@ nothing to the message.  How many are open at once is the daemon's to bound: one
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spoolscan import config
@@ -54,10 +55,10 @@ class SmtpRoute:
     async def _send(self, mail: Mail, settle: Settle) -> None:
         todo = len(mail.recipients)
 
-        async def count(index: int, outcome: Outcome) -> None:
+        async def count(known: Mapping[int, Outcome]) -> None:
             nonlocal todo
-            await settle(index, outcome)
-            todo -= 1
+            await settle(known)
+            todo -= len(known)
 
         while True:
             kept = self._take()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +36,9 @@ class Told:
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    async def __call__(self, index: int, outcome: Outcome) -> None:
-        assert index not in self.outcomes, "a recipient has one outcome"
-        self.outcomes[index] = outcome
+    async def __call__(self, known: Mapping[int, Outcome]) -> None:
+        assert not self.outcomes.keys() & known, "a recipient has one outcome"
+        self.outcomes.update(known)
 
     @property
     def fates(self) -> dict[int, Fate]:
@@ -244,7 +244,7 @@ def test_works_on_after_a_message_that_failed(far: Maildir | Server) -> None:
 
 
 def test_what_is_raised_on_being_told_ends_the_attempt(far: Maildir | Server) -> None:
-    async def full(index: int, outcome: Outcome) -> None:
+    async def full(known: Mapping[int, Outcome]) -> None:
         raise TemporaryFailure("disk full")
 
     async def work(route: Route) -> None:
