@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -24,7 +24,7 @@ ARRIVED = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
 HEADER = b"Received: by me.test\r\nSubject: the offer\r\n\r\nSECRET BODY\r\n"
 UNKNOWN = Outcome(Fate.REFUSED, "5.1.1", "550 5.1.1 no such user", "192.0.2.9:25")
 LATE = Outcome(Fate.DEFERRED, "4.4.1", "mail.test:25: connection refused")
-BOB = dsn.Failure("bob@example.com", UNKNOWN)
+BOB = dsn.Item("bob@example.com", UNKNOWN)
 TEXTS = Templates([ETC])
 
 
@@ -37,15 +37,24 @@ def spool(tmp_path: Path) -> Spool:
 
 def raw_report(
     spool: Spool,
-    *failures: dsn.Failure,
+    *items: dsn.Item,
+    kind: dsn.Kind = dsn.FAILURE,
     sender: str = "alice@example.org",
     header: bytes = HEADER,
     texts: Templates = TEXTS,
+    extras: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """Built, put into the spool, and taken out of it."""
-    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED)
+    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED, extras=extras)
     report = dsn.build(
-        texts, "me.test", original, queue_id="q1", header=header, failures=failures or (BOB,)
+        texts,
+        "me.test",
+        original,
+        kind,
+        queue_id="q1",
+        content=header,
+        items=items or (BOB,),
+        until=ARRIVED + timedelta(days=5),
     )
     queue_id = post(spool, report, sender)
     with spool.open("outgoing", queue_id) as message:
@@ -95,7 +104,7 @@ def test_nothing_will_answer_it(spool: Spool) -> None:
 
 
 def test_says_in_words_what_went_wrong_with_whom(spool: Spool) -> None:
-    raw = raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE))
+    raw = raw_report(spool, BOB, dsn.Item("carol@example.com", LATE))
     text = parts(raw)[0].get_content()
     for word in ("<bob@example.com>", "550 5.1.1 no such user", "192.0.2.9:25", "q1", "me.test"):
         assert word in text
@@ -104,7 +113,7 @@ def test_says_in_words_what_went_wrong_with_whom(spool: Spool) -> None:
 
 
 def test_says_it_for_programs(spool: Spool) -> None:
-    whole, bob, carol = blocks(raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE)))
+    whole, bob, carol = blocks(raw_report(spool, BOB, dsn.Item("carol@example.com", LATE)))
     assert whole["Reporting-MTA"] == "dns; me.test"
     assert whole["Arrival-Date"] == "Sat, 21 Nov 2026 05:30:00 +0000"
     assert bob["Final-Recipient"] == "rfc822; bob@example.com"
@@ -132,7 +141,7 @@ def test_sends_back_no_more_than_a_little_of_a_long_header(spool: Spool) -> None
 
 def test_a_long_address_stays_one_word(spool: Spool) -> None:
     address = "b" * 320 + "@example.com"
-    assert blocks(raw_report(spool, dsn.Failure(address, UNKNOWN)))[1]["Final-Recipient"] == (
+    assert blocks(raw_report(spool, dsn.Item(address, UNKNOWN)))[1]["Final-Recipient"] == (
         f"rfc822; {address}"
     )
 
@@ -157,7 +166,7 @@ def test_no_word_of_a_peer_gets_out_of_its_place(spool: Spool, word: str) -> Non
     clean = parsed(raw_report(spool))
     outcome = Outcome(Fate.REFUSED, "5.0.0", word, word)
     raw = raw_report(
-        spool, dsn.Failure(word, outcome), sender=word, header=word.encode("utf-8", "replace")
+        spool, dsn.Item(word, outcome), sender=word, header=word.encode("utf-8", "replace")
     )
     assert raw.isascii()
     assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
@@ -174,7 +183,7 @@ def test_no_word_of_a_peer_gets_out_of_its_place(spool: Spool, word: str) -> Non
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.binary(max_size=300), st.text(max_size=60))
 def test_it_can_always_be_made(spool: Spool, header: bytes, word: str) -> None:
-    failure = dsn.Failure(word, Outcome(Fate.REFUSED, "5.0.0", word, word))
+    failure = dsn.Item(word, Outcome(Fate.REFUSED, "5.0.0", word, word))
     raw = raw_report(spool, failure, sender=word, header=header)
     assert raw.isascii()
     assert parsed(raw).get_content_type() == "multipart/report"
