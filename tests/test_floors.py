@@ -33,7 +33,7 @@ FLOORS = {
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
     ],
     "cli": ["cli", "cli.*", "__main__"],

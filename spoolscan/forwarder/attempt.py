@@ -27,7 +27,7 @@ from datetime import timedelta
 from typing import Final
 
 from spoolscan import __version__, log
-from spoolscan.envelope import FAIL, LATE, PENDING, TODO, Recipient
+from spoolscan.envelope import FAIL, LATE, PENDING, TODO, Envelope, Recipient
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
@@ -97,6 +97,7 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
         ret=said.get("RETN", ""),
         envid=said.get("ENVI", ""),
         wishes={index: wish(message.envelope.recipients[index]) for index in wanted},
+        origin=origin(message.envelope),
     )
 
 
@@ -104,6 +105,17 @@ def wish(recipient: Recipient) -> Wish:
     """What was asked for with RCPT."""
     said = dict(recipient.extras)
     return Wish(notify=said.get("NTFY", ""), orcpt=said.get("ORCP", ""))
+
+
+def origin(envelope: Envelope) -> dict[str, str]:
+    """Who gave the message to us, in the names of Postfix's XFORWARD; "" where it is not known."""
+    ipv6 = "IPv6:" if ":" in envelope.peer_address else ""
+    return {
+        "NAME": envelope.peer_name,
+        "ADDR": ipv6 + envelope.peer_address,
+        "PROTO": envelope.protocol,
+        "HELO": envelope.helo,
+    }
 
 
 def scanned_line(work: Work, hostname: str) -> bytes:

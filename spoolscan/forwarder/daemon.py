@@ -8,8 +8,8 @@ others nothing.
 
 Guarantees: a recipient is marked SENT, on the disk, before anything else is done; whatever goes
 wrong on the way, known or not, leaves the recipient to be tried again.  A crash, or a connection
-lost between the final dot and its answer, costs at most a duplicate.  Memory does not grow with
-the size of messages.
+lost between the end of a message and its answer, costs at most a duplicate.  Memory does not grow
+with the size of messages.
 
 `Forwarder.run` goes on until told to stop, `run_once` does what is due and ends.  The stage's lock
 is the caller's to take (`Spool.lock`).

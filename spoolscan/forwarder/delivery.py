@@ -73,6 +73,7 @@ class Mail:
     ret: str = ""  # "FULL" or "HDRS" (RFC 3461)
     envid: str = ""  # as it was given, in xtext
     wishes: Mapping[int, Wish] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)  # XFORWARD's names of who gave it to us
 
 
 Settle = Callable[[Mapping[int, Outcome]], Awaitable[None]]
@@ -100,6 +101,10 @@ class Route(Protocol):
 
 class NextHopDown(TemporaryFailure):
     """Nobody is at home: says nothing of this message, and trying others now is useless."""
+
+
+class TlsFailed(NextHopDown):
+    """It offers TLS and cannot do it, or not in a way that is believed."""
 
 
 class ConnectionLost(TemporaryFailure):

@@ -9,6 +9,7 @@
 ``ca=FILE``         the CAs to trust (PEM), in place of the system's
 ``auth=FILE``       user and password to log in with (RFC 4954): the first two lines of FILE
 ``clear=yes``       the password may also be said without TLS
+``xforward=yes``    it is told who gave us each message (Postfix's XFORWARD)
 ==================  =====================================================================
 
 ``smtps://`` is TLS from the first byte (RFC 8314), ``encrypt`` unless it says ``verify``.
@@ -36,6 +37,7 @@ class Options:
     ca: str = ""
     auth: tuple[str, str] | None = field(default=None, repr=False)  # user, password
     clear: bool = False  # AUTH without TLS is allowed
+    xforward: bool = False
 
 
 def parse(
@@ -54,18 +56,24 @@ def parse(
     if tls not in TLS or (implicit and tls in ("none", "may")):
         allowed = ", ".join(TLS[2:] if implicit else TLS)
         raise ValueError(f"tls={tls}: allowed: {allowed}")
-    clear = words.pop("clear", "no")
-    if clear not in ("yes", "no"):
-        raise ValueError(f"clear={clear}: allowed: yes, no")
+    clear, xforward = _yes(words, "clear"), _yes(words, "xforward")
     file = words.pop("auth", "")
     name, ca = words.pop("name", ""), words.pop("ca", "")
     if words:
-        raise ValueError(f"{next(iter(words))}=: allowed: tls, name, ca, auth, clear")
+        raise ValueError(f"{next(iter(words))}=: allowed: tls, name, ca, auth, clear, xforward")
     return Options(
         tls=cast(Tls, tls),
         implicit=implicit,
         name=name,
         ca=ca,
         auth=secret(file) if file else None,
-        clear=clear == "yes",
+        clear=clear,
+        xforward=xforward,
     )
+
+
+def _yes(words: dict[str, str], key: str) -> bool:
+    value = words.pop(key, "no")
+    if value not in ("yes", "no"):
+        raise ValueError(f"{key}={value}: allowed: yes, no")
+    return value == "yes"

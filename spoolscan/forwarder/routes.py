@@ -168,11 +168,11 @@ def _client(
     maker: Maker,
     name: str,
     address: Address,
-    words: Options,  # noqa: ARG001 - the client is to take them
+    words: Options,
     *,
     lmtp: bool = False,
 ) -> Route:
-    return SmtpRoute(name, address, maker.hostname, maker.settings, lmtp=lmtp)
+    return SmtpRoute(name, address, maker.hostname, maker.settings, words, lmtp=lmtp)
 
 
 def _mx(maker: Maker, order: _Order) -> Route:
