@@ -11,9 +11,9 @@ A message is one file named by its queue id; its state is the directory it lies 
 
 Guarantees: `Draft.commit` returns only when the message and its name are on the disk; one rename
 puts a message from one state into the next, and never over another message; nothing is removed
-but by `Message.remove` (all recipients done), `Draft.discard` (never acknowledged) and
-`Spool.sweep` (the same, after a crash).  A file put here by hand is a message like any other
-once it is as long as its SIZE line says.
+but by `Message.remove` (all recipients done), `Spool.remove` (an administrator said so),
+`Draft.discard` (never acknowledged) and `Spool.sweep` (the same, after a crash).  A file put here
+by hand is a message like any other once it is as long as its SIZE line says.
 
 Longer than most modules here, so that every rename of a message can be read in one place.
 
@@ -410,6 +410,30 @@ class Spool:
         target = self.path("hold", queue_id)
         self.explain(target, why)
         self.shift(self.path(state, queue_id), target)
+
+    def remove(self, state: str, queue_id: str) -> None:
+        """Unlink a file of a state, a message or not: an administrator said so.
+
+        What explains it goes with it.  Raises Gone, TemporaryFailure.
+        """
+        path = self.path(state, queue_id)
+        with _doing(f"removing {state}/{queue_id}"):
+            try:
+                disk.unlink(path)
+            except FileNotFoundError as error:
+                raise Gone(f"{state}/{queue_id}: not there any more") from error
+            with suppress(FileNotFoundError):
+                disk.unlink(f"{path}.why.txt")
+
+    def wake(self, state: str) -> None:
+        """Have who watches a state look at it now: a name comes and goes.
+
+        Raises TemporaryFailure.
+        """
+        path = self.path(state, f".wake-{self.ids.next()}")
+        with _doing(f"waking {state}/"):
+            _close(disk.open_new(path))
+            disk.unlink(path)
 
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder import dsn
-from spoolscan.forwarder.delivery import Fate, Outcome
+from spoolscan.forwarder.delivery import Fate, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import STATES, Spool
 
@@ -194,3 +195,87 @@ def test_a_bad_template_is_a_clear_error(spool: Spool, tmp_path: Path, text: str
     (tmp_path / "bounce.txt").write_text(text)
     with pytest.raises(ConfigError, match=r"bounce\.txt"):
         raw_report(spool, texts=Templates([tmp_path]))
+
+
+# What a sender asked for (RFC 3461)
+
+
+@pytest.mark.parametrize(
+    ("notify", "wanted"),
+    [
+        ("", {"FAILURE", "DELAY"}),
+        ("NEVER", set()),
+        ("SUCCESS", {"SUCCESS"}),
+        ("failure,success", {"FAILURE", "SUCCESS"}),
+        ("DELAY", {"DELAY"}),
+    ],
+)
+def test_a_sender_is_told_what_he_asked_for(notify: str, wanted: set[str]) -> None:
+    kinds = (dsn.FAILURE, dsn.DELAY, dsn.SUCCESS)
+    assert {kind.word for kind in kinds if kind.is_wanted(notify)} == wanted
+
+
+def test_his_own_names_for_message_and_recipient_come_back(spool: Spool) -> None:
+    item = replace(BOB, wish=Wish(orcpt="rfc822;Bob+2BTag@example.com"))
+    raw = raw_report(spool, item, extras=(("ENVI", "QQ+2B1"), ("RETN", "HDRS")))
+    whole, bob = blocks(raw)
+    assert whole["Original-Envelope-Id"] == "QQ+1"
+    assert bob["Original-Recipient"] == "rfc822; Bob+Tag@example.com"
+
+
+@pytest.mark.parametrize(
+    "word", ["rfc822;a+0D+0ABcc: x@y", "a;b;c", ";", "x" * 3000, "+2", "a+ZZ;b"]
+)
+def test_nor_do_these_get_out_of_their_place(spool: Spool, word: str) -> None:
+    raw = raw_report(spool, replace(BOB, wish=Wish(orcpt=word)), extras=(("ENVI", word),))
+    assert raw.isascii()
+    assert set(blocks(raw)[1]) <= {*blocks(raw_report(spool))[1], "Original-Recipient"}
+    assert parsed(raw).keys() == parsed(raw_report(spool)).keys()
+
+
+def test_late_mail_is_told_with_how_long_it_is_tried(spool: Spool) -> None:
+    raw = raw_report(spool, dsn.Item("carol@example.com", LATE), kind=dsn.DELAY)
+    (_, carol) = blocks(raw)
+    assert (carol["Action"], carol["Status"]) == ("delayed", "4.4.1")
+    assert carol["Will-Retry-Until"] == "Thu, 26 Nov 2026 05:30:00 +0000"
+    assert "tried until Thu, 26 Nov 2026" in parts(raw)[0].get_content()
+    assert parsed(raw)["Auto-Submitted"] == "auto-replied"
+
+
+@pytest.mark.parametrize("success", [Success.RELAYED, Success.DELIVERED])
+def test_success_says_whether_it_was_delivered_or_passed_on(spool: Spool, success: Success) -> None:
+    done = Outcome(Fate.DELIVERED, "2.0.0", "250 ok", success=success)
+    raw = raw_report(spool, dsn.Item("carol@example.com", done), kind=dsn.SUCCESS)
+    assert blocks(raw)[1]["Action"] == success.value
+    assert ("was delivered" in parts(raw)[0].get_content()) is (success is Success.DELIVERED)
+
+
+FULL = (("RETN", "FULL"),)
+
+
+def test_a_small_message_comes_back_whole_where_that_was_asked_for(spool: Spool) -> None:
+    original = parts(raw_report(spool, extras=FULL))[2]
+    assert original.get_content_type() == "message/rfc822"
+    assert original.as_bytes().endswith(HEADER)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER + b"x" * 900 + b"\r\n" + b"y\r\n" * dsn.FULL_LIMIT,
+        HEADER + b"\xe9\r\n",
+        HEADER + b"x" * 999 + b"\r\n",
+    ],
+    ids=["large", "8-bit", "long lines"],
+)
+def test_one_that_cannot_stand_in_a_report_comes_back_as_its_header(
+    spool: Spool, header: bytes
+) -> None:
+    raw = raw_report(spool, header=header, extras=FULL)
+    assert parts(raw)[2].get_content_type() == "text/rfc822-headers"
+    assert b"SECRET" not in raw
+
+
+def test_nor_does_it_where_it_is_no_failure(spool: Spool) -> None:
+    raw = raw_report(spool, dsn.Item("c@example.com", LATE), kind=dsn.DELAY, extras=FULL)
+    assert b"SECRET" not in raw

@@ -12,16 +12,14 @@ Standard input is the message with LF line ends under Return-Path: and Delivered
 environment holds PATH and LC_ALL.  The exit status decides (``sysexits.h``): 0 is delivered, those
 of `NEVER` refused, and all others, death by a signal and a run that is too long, mean: not now.
 What was printed is for the report, the last of it.  The whole process group ends with the run.
+Should we be killed meanwhile, the command sees the end of its input, and later gets all again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -39,6 +37,7 @@ from spoolscan.forwarder.delivery import (
     checked_path,
 )
 from spoolscan.forwarder.final import trace
+from spoolscan.forwarder.program import Program
 
 NEVER: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -52,11 +51,6 @@ NEVER: Final[Mapping[int, str]] = MappingProxyType(
 )
 PLACES: Final = ("{sender}", "{recipient}", "{user}", "{domain}", "{id}")
 _EACH: Final = ("{recipient}", "{user}", "{domain}")
-_PRINTED: Final = 400  # characters of the output that are kept
-_ENVIRONMENT: Final = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LC_ALL": "C.UTF-8",
-}
 
 
 class PipeRoute:
@@ -108,48 +102,32 @@ class PipeRoute:
         """Raises NextHopDown, TemporaryFailure, Corrupt, and what ``mail.content`` does."""
         head = trace(mail.sender, (address for _, address in mail.recipients))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                cwd="/",
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
+            program = Program.start(words)
         except OSError as error:
-            failure = TemporaryFailure.from_os(error, f"running {self._words[0]}")
+            failure = TemporaryFailure.from_os(error, f"running {words[0]}")
             raise NextHopDown(str(failure), failure.errno) from error
-        printed = asyncio.create_task(_last_words(process))
         try:
-            await self._feed(process, head, mail)
+            await self._feed(program, head, mail)
             async with asyncio.timeout(self._timeouts.answer):
-                # Not the end of what it prints: a child of its own may keep that open.
-                status = await process.wait()
+                status = await program.finish()
         except TimeoutError:
-            raise TemporaryFailure(f"{self._words[0]}: killed, it took too long") from None
+            raise TemporaryFailure(f"{words[0]}: ended by us, it took too long") from None
         finally:
-            await _end(process)
-            said = await _at_most_a_moment(printed)
-        return _outcome(self._words[0], status, said)
+            program.close()
+        return _outcome(words[0], status, program.said)
 
-    async def _feed(self, process: asyncio.subprocess.Process, head: bytes, mail: Mail) -> None:
-        """Raises TimeoutError, and what ``mail.content`` does."""
-        assert process.stdin is not None  # noqa: S101 - for the type checker: we asked for a pipe
+    async def _feed(self, program: Program, head: bytes, mail: Mail) -> None:
+        """Raises TimeoutError, Corrupt, and what ``mail.content`` does."""
         canonical = Canonical()
 
         async def write(data: bytes) -> None:
-            assert process.stdin is not None  # noqa: S101 - as above
-            with suppress(ConnectionError):  # it reads no more: its status says what that means
-                process.stdin.write(data.replace(b"\r\n", b"\n"))
-                async with asyncio.timeout(self._timeouts.block):
-                    await process.stdin.drain()
+            async with asyncio.timeout(self._timeouts.block):
+                await program.write(data.replace(b"\r\n", b"\n"))
 
         await write(head)
         async for chunk in mail.content():
             await write(canonical.feed(chunk))
         await write(canonical.finish())
-        process.stdin.close()
 
 
 def _replaced(word: str, values: Mapping[str, str]) -> str:
@@ -159,30 +137,6 @@ def _replaced(word: str, values: Mapping[str, str]) -> str:
         if found:
             return f"{_replaced(before, values)}{value}{_replaced(after, values)}"
     return word
-
-
-async def _last_words(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None  # noqa: S101 - for the type checker: we asked for a pipe
-    kept = b""
-    while piece := await process.stdout.read(65_536):
-        kept = (kept + piece)[-_PRINTED:]
-    return kept
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill whoever is left of its group, and reap it."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-async def _at_most_a_moment(printed: asyncio.Task[bytes]) -> bytes:
-    """What it printed; nothing where a process that left the group keeps the pipe open."""
-    done, _ = await asyncio.wait([printed], timeout=1)
-    if not done:
-        printed.cancel()
-        return b""
-    return printed.result()
 
 
 def _outcome(program: str, status: int, said: bytes) -> Outcome:

@@ -140,7 +140,10 @@ class Exchangers(Far):
     """A domain of two hosts, the better one of which is down."""
 
     nobody = "mx://example.com:1?local=yes"
-    settings: Mapping[str, Any] = {"nameservers": ("127.0.0.1:1",)}
+    settings: Mapping[str, Any] = {
+        "nameservers": ("127.0.0.1:1",),
+        "timeouts": Timeouts(lookup=0.3),
+    }
 
     def __init__(self, _: Path) -> None:
         self.url = ""
