@@ -24,6 +24,13 @@ def _duration(value: object) -> object:
     return value
 
 
+def seconds(text: str) -> float:
+    """A duration as an administrator writes it.  Raises ValueError."""
+    value = _duration(text if not text.isdecimal() else f"{text}s")
+    assert isinstance(value, float)  # noqa: S101 - of a word it makes a number or raises
+    return value
+
+
 def _size(value: object) -> object:
     if isinstance(value, str):
         found = re.fullmatch(r"(\d+)\s*([KMG]?)", value.strip(), re.IGNORECASE)

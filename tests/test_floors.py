@@ -22,7 +22,7 @@ STAGES = ("receiver", "scanner", "forwarder")
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "notices", "watch", "ready"],
+        *["disk", "spool", "queue", "config", "config.*", "notices", "watch", "ready"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],

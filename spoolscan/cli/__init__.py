@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "smtpd": "spoolscan.cli.stages:smtpd",
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
+    "queue": "spoolscan.cli.queue:group",
+    "routes": "spoolscan.cli.routes:group",
     "inspect": "spoolscan.cli.inspect:inspect",
     "demo": "spoolscan.cli.demo:demo",
 }

@@ -68,6 +68,7 @@ class Forwarder:
         self._known: dict[
             str, float
         ] = {}  # fresh, waiting or in hand, by its time: not to list again
+        self._hurried: set[str] = set()  # of these, whose next hops need not rest any longer
         self._done: set[str] = set()  # left our hands since the listing in progress began
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
@@ -138,15 +139,15 @@ class Forwarder:
         entries = await asyncio.to_thread(self._spool.entries, "outgoing")
         now = time.time()
         for hop in self._destinations:
-            self._fresh.extend(hop.take_old(now))
+            self._fresh.extend(hop.take(lambda item: item.look <= now))
         before = len(self._fresh)
-        wanted: set[str] = set()
+        hurried: set[str] = set()
         for entry in entries:
             queue_id = entry.queue_id
             if queue_id in self._known:
                 if self._known[queue_id] != entry.due:
                     self._known[queue_id] = entry.due
-                    wanted.add(queue_id)
+                    hurried.add(queue_id)
             elif queue_id in skip or queue_id in self._done:
                 continue
             elif entry.is_due(now) and self._copying.may_try(entry):
@@ -155,9 +156,10 @@ class Forwarder:
             else:
                 wait = entry.due - now if entry.due > now else LOOK_AGAIN
                 self._soonest = min(self._soonest, wait)
-        if wanted:  # somebody set their times: `spoolscan queue flush`
+        if hurried:  # somebody set their times: `spoolscan queue flush`
+            self._hurried |= hurried
             for hop in self._destinations:
-                hop.hurry(wanted)
+                self._fresh.extendleft(hop.take(lambda item: item.entry.queue_id in hurried))
         await self._destinations.forget_idle()
         return len(self._fresh) - before
 
@@ -202,6 +204,10 @@ class Forwarder:
             await self._set_aside(entry.queue_id, error)
             self._forget(entry.queue_id)
             return
+        if entry.queue_id in self._hurried:
+            self._hurried.discard(entry.queue_id)
+            for hop in groups:
+                hop.ask_now()
         ready = [hop for hop in groups if hop.admits()][:_HOPS_AT_ONCE]
         look = self._settings.retries.look(work.arrived, warned=work.warned)
         if groups and not ready and not (time.time() >= look and all(h.is_down() for h in groups)):
@@ -221,6 +227,7 @@ class Forwarder:
 
     def _forget(self, queue_id: str) -> None:
         self._known.pop(queue_id, None)
+        self._hurried.discard(queue_id)
         self._done.add(queue_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -329,7 +336,11 @@ class Forwarder:
             self._list_in(when - now)
             return False
         look = retries.look(work.arrived, warned=late)
-        _soonest(busy or unheard).waiting.appendleft(replace(item, look=look, heard=heard))
+        parked = replace(item, look=look, heard=heard)
+        if item.entry.queue_id in self._hurried:
+            self._fresh.append(parked)
+        else:
+            _soonest(busy or unheard).waiting.appendleft(parked)
         return True
 
     async def _set_aside(self, queue_id: str, error: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from spoolscan.errors import SpoolscanError
@@ -77,20 +77,16 @@ class Hop:
             return Outcome(Fate.DEFERRED, "4.4.1", self.why)
         return Outcome(Fate.DEFERRED, "4.3.0", f"trouble of our own: {words(error)}")
 
-    def take_old(self, now: float) -> list[Waiting]:
-        """Take out those of whom there is something to say, be it down or not."""
-        old = [item for item in self.waiting if item.look <= now]
-        if old:
-            self.waiting = deque(item for item in self.waiting if item.look > now)
-        return old
+    def take(self, which: Callable[[Waiting], bool]) -> list[Waiting]:
+        """Take out some of those that wait, to be looked at be it down or not."""
+        taken = [item for item in self.waiting if which(item)]
+        if taken:
+            self.waiting = deque(item for item in self.waiting if not which(item))
+        return taken
 
-    def hurry(self, queue_ids: Set[str]) -> None:
-        """Somebody wants these to be tried now: they go first, and it is asked now."""
-        first = [item for item in self.waiting if item.entry.queue_id in queue_ids]
-        if first:
-            rest = [item for item in self.waiting if item.entry.queue_id not in queue_ids]
-            self.waiting = deque([*first, *rest])
-            self.throttle.resumes = 0.0
+    def ask_now(self) -> None:
+        """Somebody is in a hurry: it need not rest any longer."""
+        self.throttle.resumes = 0.0
 
 
 def words(error: Exception) -> str:

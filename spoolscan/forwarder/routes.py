@@ -56,7 +56,12 @@ def make(url: str, hostname: str, settings: config.Forwarder) -> Route:
 
 def for_domain(url: str) -> bool:
     """Whether each domain has a route of its own by it."""
-    return url.startswith("mx:") and not _split(url).hostname
+    return url.startswith("mx:") and not domain_of_url(url)
+
+
+def domain_of_url(url: str) -> str:
+    """The domain whose hosts an ``mx://DOMAIN`` means; "" for none."""
+    return (_split(url).hostname or "") if url.startswith("mx:") else ""
 
 
 class Maker:
