@@ -108,18 +108,21 @@ def items(spool: Spool, wanted: Wanted) -> Iterator[Item]:
     """State by state, oldest first, each read when it is asked for.  Raises TemporaryFailure."""
     now = time.time()
     for state in wanted.states:
-        for entry in spool.entries(state):
-            if wanted.ids and entry.queue_id not in wanted.ids:
+        for queue_id in spool.names(state):
+            if wanted.ids and queue_id not in wanted.ids:
                 continue
-            item = look(spool, state, entry)
+            item = look(spool, state, queue_id)
             if item is not None and wanted.takes(item, now):
                 yield item
 
 
-def look(spool: Spool, state: str, entry: Entry) -> Item | None:
-    """One message; None where it has gone on meanwhile."""
+def look(spool: Spool, state: str, queue_id: str) -> Item | None:
+    """One message; None where it has gone on meanwhile.  Raises TemporaryFailure."""
+    entry = spool.entry(state, queue_id)
+    if entry is None:
+        return None
     try:
-        with spool.open(state, entry.queue_id) as message:
+        with spool.open(state, queue_id) as message:
             return Item(state, entry, message.envelope, message.size)
     except Gone:
         return None

@@ -25,11 +25,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from filelock import FileLock, Timeout
@@ -41,6 +41,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
+_WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -74,6 +75,9 @@ class Entry:
         No delay is longer than ``longest`` seconds: a time further off means that the clock jumped.
         """
         return not now < self.due <= now + longest
+
+
+_NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 
 
 class Draft:
@@ -346,23 +350,30 @@ class Spool:
         """Begin a new message.  Raises TemporaryFailure."""
         return Draft(self, message_envelope)
 
-    def entries(self, state: str) -> list[Entry]:
-        """What lies in a state, oldest first.  Other files than messages are passed over.
+    def names(self, state: str) -> list[str]:
+        """The queue ids in a state, oldest first.  Other files than messages are passed over.
 
         Raises TemporaryFailure.
         """
-        found: list[Entry] = []
         with _doing(f"listing {state}/"):
-            for name in disk.listing(self.path(state)):
-                if not QUEUE_ID.fullmatch(name):
-                    continue
-                try:
-                    status = disk.look(self.path(state, name))
-                except FileNotFoundError:
-                    continue
-                found.append(Entry(name, status.st_mtime, status.st_size))
-        found.sort(key=lambda entry: entry.queue_id)
-        return found
+            return sorted(filter(QUEUE_ID.fullmatch, disk.listing(self.path(state))))
+
+    def entry(self, state: str, queue_id: str) -> Entry | None:
+        """One file of a state; None where it has gone.  Raises TemporaryFailure."""
+        with _doing(f"looking at {state}/{queue_id}"):
+            try:
+                status = disk.look(self.path(state, queue_id))
+            except FileNotFoundError:
+                return None
+        return Entry(queue_id, status.st_mtime, status.st_size)
+
+    def entries(self, state: str, known: Mapping[str, Entry] = _NOTHING) -> list[Entry]:
+        """What lies in a state, oldest first; what is ``known`` is not looked at again.
+
+        Raises TemporaryFailure.
+        """
+        found = (known.get(name) or self.entry(state, name) for name in self.names(state))
+        return [entry for entry in found if entry is not None]
 
     def open(self, state: str, queue_id: str) -> Message:
         """Open a message and read its envelope.
@@ -426,14 +437,18 @@ class Spool:
                 disk.unlink(f"{path}.why.txt")
 
     def wake(self, state: str) -> None:
-        """Have who watches a state look at it now: a name comes and goes.
-
-        Raises TemporaryFailure.
-        """
-        path = self.path(state, f".wake-{self.ids.next()}")
+        """Have who watches a state look at all of it now; see `woken`.  Raises TemporaryFailure."""
+        path = self.path(state, _WAKE)
         with _doing(f"waking {state}/"):
-            _close(disk.open_new(path))
-            disk.unlink(path)
+            with suppress(FileNotFoundError):
+                disk.unlink(path)
+            with suppress(FileExistsError):  # another one did it just now
+                _close(disk.open_new(path))
+
+    def woken(self, state: str) -> float:
+        """When `wake` was called last; 0 for never.  Raises TemporaryFailure."""
+        found = self.entry(state, _WAKE)
+        return found.due if found else 0.0
 
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.

@@ -36,6 +36,7 @@ FLOORS = {
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
         "forwarder.program",
+        "forwarder.arrivals",
     ],
     "cli": ["cli", "cli.*", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],

@@ -31,6 +31,7 @@ from spoolscan.config import Config
 from spoolscan.envelope import SENT
 from spoolscan.errors import Corrupt, SpoolscanError
 from spoolscan.forwarder import attempt
+from spoolscan.forwarder.arrivals import Arrivals
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
 from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
@@ -38,7 +39,7 @@ from spoolscan.forwarder.hop import Hop, Waiting, words
 from spoolscan.forwarder.table import Table
 from spoolscan.notices import Templates
 from spoolscan.spool import Gone, Incomplete, Spool
-from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
+from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,15 +66,11 @@ class Forwarder:
         table = read_table(config) if table is None else table
         self._destinations = Destinations(table, maker_for(config))
         self._fresh: deque[Waiting] = deque()  # not opened yet, or to be looked at in any case
-        self._known: dict[
-            str, float
-        ] = {}  # fresh, waiting or in hand, by its time: not to list again
-        self._hurried: set[str] = set()  # of these, whose next hops need not rest any longer
-        self._done: set[str] = set()  # left our hands since the listing in progress began
+        self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
+        self._arrivals = Arrivals(spool)
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
         self._soonest = RESCAN  # seconds from the last listing until something else is due
-        self._copying = Copying()
         self._watch: Watch | None = None
         self._stopping = False
 
@@ -113,6 +110,16 @@ class Forwarder:
         finally:
             await self._close()
 
+    @property
+    def fresh(self) -> int:
+        """Messages that are listed and not opened yet."""
+        return len(self._fresh)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait in memory for a next hop, their files untouched."""
+        return sum(len(hop.waiting) for hop in self._destinations)
+
     # What there is to do
 
     async def _stop_with(self, stop: asyncio.Event) -> None:
@@ -134,34 +141,18 @@ class Forwarder:
 
     async def _list(self, skip: Set[str] = frozenset()) -> int:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
-        self._soonest = RESCAN
-        self._done.clear()
-        entries = await asyncio.to_thread(self._spool.entries, "outgoing")
+        found = await self._arrivals.look(skip)
+        self._soonest = found.soonest
         now = time.time()
         for hop in self._destinations:
             self._fresh.extend(hop.take(lambda item: item.look <= now))
-        before = len(self._fresh)
-        hurried: set[str] = set()
-        for entry in entries:
-            queue_id = entry.queue_id
-            if queue_id in self._known:
-                if self._known[queue_id] != entry.due:
-                    self._known[queue_id] = entry.due
-                    hurried.add(queue_id)
-            elif queue_id in skip or queue_id in self._done:
-                continue
-            elif entry.is_due(now) and self._copying.may_try(entry):
-                self._fresh.append(Waiting(entry))
-                self._known[queue_id] = entry.due
-            else:
-                wait = entry.due - now if entry.due > now else LOOK_AGAIN
-                self._soonest = min(self._soonest, wait)
-        if hurried:  # somebody set their times: `spoolscan queue flush`
-            self._hurried |= hurried
+        self._fresh.extend(map(Waiting, found.due))
+        if found.hurried:  # `spoolscan queue flush`
+            self._hurried |= found.hurried
             for hop in self._destinations:
-                self._fresh.extendleft(hop.take(lambda item: item.entry.queue_id in hurried))
+                self._fresh.extendleft(hop.take(lambda item: item.entry.queue_id in found.hurried))
         await self._destinations.forget_idle()
-        return len(self._fresh) - before
+        return len(found.due)
 
     def _patience(self) -> float | None:
         """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
@@ -177,9 +168,11 @@ class Forwarder:
                 if hop.waiting and hop.admits() and self._has_room():
                     await self._begin(hop.waiting.popleft())
                     begun = True
-            for _ in range(_IN_TURNS):
+            for number in range(_IN_TURNS):
                 if self._fresh and self._has_room():
-                    await self._begin(self._fresh.popleft())
+                    # From both ends: new mail does not stand behind a long queue.
+                    newest = number % 2
+                    await self._begin(self._fresh.pop() if newest else self._fresh.popleft())
                     begun = True
 
     def _has_room(self) -> bool:
@@ -194,7 +187,7 @@ class Forwarder:
             await self._set_aside(entry.queue_id, error)
             self._forget(entry.queue_id)
             return
-        self._copying.forget(entry.queue_id)
+        self._arrivals.copying.forget(entry.queue_id)
         try:
             groups = self._destinations.groups(
                 (index, address) for index, address in work.pending if index not in item.heard
@@ -226,9 +219,8 @@ class Forwarder:
             asyncio.get_running_loop().call_later(seconds, self._watch.wake)
 
     def _forget(self, queue_id: str) -> None:
-        self._known.pop(queue_id, None)
         self._hurried.discard(queue_id)
-        self._done.add(queue_id)
+        self._arrivals.forget(queue_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -348,7 +340,7 @@ class Forwarder:
         if isinstance(error, Gone):
             return
         if isinstance(error, Incomplete):
-            if not self._copying.has_stopped(queue_id):
+            if not self._arrivals.copying.has_stopped(queue_id):
                 self._list_in(LOOK_AGAIN)
                 return
             error = Corrupt(f"{error}; it has not grown for long")
