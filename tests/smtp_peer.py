@@ -1,14 +1,18 @@
 """A mail server for tests: honest unless told otherwise, step by step.
 
-``answers`` replaces what it says at a step (CONNECT, EHLO, LHLO, HELO, MAIL, RCPT, DATA, END, RSET,
-QUIT).  A value is a reply as it goes over the wire but for its last CRLF, or one of the actions
-below, or a function of the command's argument (at END of the recipient, in LMTP) that gives either.
-It runs in the test's own event loop.
+``answers`` replaces what it says at a step (CONNECT, EHLO, LHLO, HELO, STARTTLS, AUTH, XFORWARD,
+MAIL, RCPT, DATA, BDAT, END, RSET, QUIT).  A value is a reply as it goes over the wire but for its
+last CRLF, or one of the actions below, or a function of the command's argument (at END of the
+recipient, in LMTP) that gives either.
+
+With ``tls`` it offers STARTTLS, or shakes hands before it greets (``implicit``).  It runs in the
+test's own event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -59,6 +63,8 @@ class Peer:
         features: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SIZE 50000000"),
         path: Path | None = None,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
     ) -> None:
         self.answers = dict(answers or {})
         self.deliveries: list[Delivery] = []
@@ -70,6 +76,8 @@ class Peer:
         self._lmtp = lmtp
         self._features = features
         self._path = path
+        self.tls = tls
+        self._implicit = implicit
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -79,7 +87,11 @@ class Peer:
             )
         else:
             self._server = await asyncio.start_server(
-                self._accept, "127.0.0.1", self.port, limit=2**26
+                self._accept,
+                "127.0.0.1",
+                self.port,
+                limit=2**26,
+                ssl=self.tls if self._implicit else None,
             )
             self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -106,8 +118,8 @@ class Peer:
         self.most_open = max(self.open, self.most_open)
         try:
             await _Session(self, reader, writer).run()
-        except (Closed, ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (Closed, OSError, asyncio.IncompleteReadError):
+            pass  # an OSError is also what a handshake fails with
         finally:
             self.open -= 1
             writer.close()
@@ -116,9 +128,9 @@ class Peer:
     def lmtp(self) -> bool:
         return self._lmtp
 
-    @property
-    def hello(self) -> str:
-        lines = ["peer.test", *self._features]
+    def hello(self, *, secure: bool) -> str:
+        offer = ["STARTTLS"] if self.tls is not None and not secure else []
+        lines = ["peer.test", *self._features, *offer]
         marks = ["-"] * (len(lines) - 1) + [" "]
         return "\r\n".join(f"250{mark}{line}" for mark, line in zip(marks, lines, strict=True))
 
@@ -131,6 +143,11 @@ class _Session:
         self.sender: str | None = None
         self.parameters = ""
         self.recipients: list[str] = []
+        self.chunks = b""
+
+    @property
+    def secure(self) -> bool:
+        return self.writer.get_extra_info("ssl_object") is not None
 
     async def run(self) -> None:
         await self.say("CONNECT", "220 peer.test")
@@ -141,11 +158,31 @@ class _Session:
 
     async def command(self, line: str) -> None:
         verb, _, argument = line.partition(" ")
+        if verb in ("MAIL", "RCPT", "DATA", "BDAT", "RSET"):
+            await self.transaction(verb, argument)
+            return
+        match verb:
+            case "EHLO" | "LHLO":
+                await self.say(verb, self.peer.hello(secure=self.secure))
+            case "STARTTLS" if self.peer.tls is not None:
+                if await self.say(verb, "220 2.0.0 go"):
+                    await self.writer.start_tls(self.peer.tls)
+            case "AUTH":
+                if argument == "LOGIN":
+                    for prompt in ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"):
+                        await self.say("PROMPT", prompt)
+                        self.peer.commands.append((await self.reader.readuntil()).decode()[:-2])
+                await self.say(verb, "235 2.7.0 ok", argument)
+            case "QUIT":
+                await self.say(verb, "221 2.0.0 bye")
+                raise Closed
+            case _:
+                await self.say(verb, "250 ok")
+
+    async def transaction(self, verb: str, argument: str) -> None:
         path, _, parameters = argument.partition(":")[2].partition("> ")
         path = path.strip("<>")
         match verb:
-            case "EHLO" | "LHLO":
-                await self.say(verb, self.peer.hello)
             case "MAIL":
                 if await self.say(verb, "250 2.1.0 ok", path):
                     self.sender, self.parameters, self.recipients = path, parameters, []
@@ -158,19 +195,30 @@ class _Session:
                 if await self.say(verb, default):
                     await self.data()
             case "RSET":
-                self.sender, self.recipients = None, []
+                self.sender, self.recipients, self.chunks = None, [], b""
                 await self.say(verb, "250 2.0.0 ok")
-            case "QUIT":
-                await self.say(verb, "221 2.0.0 bye")
-                raise Closed
-            case _:
-                await self.say(verb, "250 ok")
+            case "BDAT":
+                await self.bdat(argument)
 
     async def data(self) -> None:
         lines = []
         while (line := await self.reader.readuntil(b"\r\n")) != b".\r\n":
             lines.append(line.removeprefix(b"."))
-        data = b"".join(lines)
+        await self.ended(b"".join(lines))
+
+    async def bdat(self, argument: str) -> None:
+        size, _, last = argument.partition(" ")
+        self.chunks += await self.reader.readexactly(int(size))
+        if not self.recipients:
+            self.chunks = b""
+            await self.say("BDAT", "503 5.5.1 no valid recipients")
+        elif last:
+            data, self.chunks = self.chunks, b""
+            await self.ended(data)
+        else:
+            await self.say("BDAT", "250 2.0.0 ok")
+
+    async def ended(self, data: bytes) -> None:
         sender, self.sender = self.sender or "", None
         if self.peer.lmtp:
             for recipient in self.recipients:

@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
             if client.phase is Phase.TLS and tls is not None:
                 await connection._shake_hands(tls)
                 client.secured()
+                connection._flush()
                 await connection._until({Phase.READY}, timeouts.command)
         except BaseException:
             connection.abort()
@@ -119,7 +120,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)
+        # Not 0: under TLS asyncio would pause at an empty buffer, and never resume.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         if self._failure is not None:

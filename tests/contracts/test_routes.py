@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -120,14 +121,15 @@ class Pipe(Far):
 class Server(Far):
     def __init__(self, tmp_path: Path, kind: str) -> None:
         self.unix = tmp_path / "lmtp" if kind == "lmtp-unix" else None
-        self.lmtp = kind != "smtp"
+        self.lmtp = kind.startswith("lmtp")
+        self.features = ("PIPELINING", "8BITMIME", *(["CHUNKING"] if "bdat" in kind else []))
         self.scheme = "lmtp" if self.lmtp else "smtp"
         self.nobody = f"lmtp://{tmp_path}/nobody" if self.unix else f"{self.scheme}://127.0.0.1:1"
         self.url = ""
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[None]:
-        async with Peer(lmtp=self.lmtp, path=self.unix) as self.peer:
+        async with Peer(lmtp=self.lmtp, path=self.unix, features=self.features) as self.peer:
             port = self.peer.port
             self.url = f"lmtp://{self.unix}" if self.unix else f"{self.scheme}://127.0.0.1:{port}"
             yield
@@ -179,9 +181,10 @@ class Second(Server):
 
 
 FAR: dict[str, Callable[[Path], Far]] = {
-    "smtp": lambda path: Server(path, "smtp"),
-    "lmtp": lambda path: Server(path, "lmtp"),
-    "lmtp-unix": lambda path: Server(path, "lmtp-unix"),
+    **{
+        kind: partial(Server, kind=kind)
+        for kind in ("smtp", "smtp-bdat", "lmtp", "lmtp-bdat", "lmtp-unix")
+    },
     "maildir": Maildir,
     "pipe": Pipe,
     "pipe-each": lambda path: Pipe(path, each=True),
