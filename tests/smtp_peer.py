@@ -12,6 +12,7 @@ test's own event loop.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +50,11 @@ class Delivery:
 
 
 class Closed(Exception):
-    """The script ended the connection."""
+    """The script ended the connection; ``yes`` where it had said yes before."""
+
+    def __init__(self, *, yes: bool = False) -> None:
+        super().__init__()
+        self.yes = yes
 
 
 class Peer:
@@ -133,6 +138,9 @@ class Peer:
         lines = ["peer.test", *self._features, *offer]
         marks = ["-"] * (len(lines) - 1) + [" "]
         return "\r\n".join(f"250{mark}{line}" for mark, line in zip(marks, lines, strict=True))
+
+
+_YES = re.compile(rb"(?:220|250|354) [^\r\n]*\r\n")
 
 
 class _Session:
@@ -222,10 +230,18 @@ class _Session:
         sender, self.sender = self.sender or "", None
         if self.peer.lmtp:
             for recipient in self.recipients:
-                if await self.say("END", "250 2.0.0 ok", recipient):
-                    self.took(sender, [recipient], data)
-        elif await self.say("END", "250 2.0.0 ok"):
-            self.took(sender, self.recipients, data)
+                await self.take(sender, [recipient], data)
+        else:
+            await self.take(sender, self.recipients, data)
+
+    async def take(self, sender: str, recipients: list[str], data: bytes) -> None:
+        try:
+            if await self.say("END", "250 2.0.0 ok", recipients[0]):
+                self.took(sender, recipients, data)
+        except Closed as closed:
+            if closed.yes:
+                self.took(sender, recipients, data)
+            raise
 
     def took(self, sender: str, recipients: list[str], data: bytes) -> None:
         item = Delivery(sender, tuple(recipients), data, self.parameters)
@@ -242,7 +258,7 @@ class _Session:
         if isinstance(answer, Then):
             self.writer.write(answer.answer)
             await self.writer.drain()
-            raise Closed
+            raise Closed(yes=_YES.fullmatch(answer.answer) is not None)
         assert isinstance(answer, str)
         self.writer.write(answer.encode() + b"\r\n")
         await self.writer.drain()

@@ -171,16 +171,17 @@ class Connection(asyncio.Protocol):
 
         try:
             client.begin(mail)
-            if client.phase is Phase.ENVELOPE:  # else all of a small message goes in one piece
-                self._flush()
-                await self._until({Phase.READY, Phase.BODY}, clocks.command, tell)
+            self._flush()
+            await self._until({Phase.READY, Phase.BODY}, clocks.command, tell)
             if client.phase is Phase.BODY:
                 async for chunk in mail.content():
+                    await self._stands(tell)
                     client.body(chunk)
                     await self._drain(tell)
+                await self._stands(tell)
                 client.end()
                 await self._drain(tell)
-            await self._until({Phase.READY}, clocks.answer, tell)
+                await self._until({Phase.READY}, clocks.answer, tell)
         except BaseException:
             self.abort()
             raise
@@ -221,6 +222,10 @@ class Connection(asyncio.Protocol):
                     await self._writable.wait()
             except TimeoutError:
                 self._fail(self._client.lost(f"took nothing for {self._timeouts.block:g} s"))
+        await self._stands(tell)
+
+    async def _stands(self, tell: Tell) -> None:
+        """Raises what the connection ended with, if it has."""
         if self._failure is not None:
             await tell()
             raise self._failure

@@ -10,8 +10,9 @@ another, each from READY back to READY::
                 TLS  the caller shakes hands, then says secured()
 
 MAIL, RCPT and DATA go out in one piece where the server offers PIPELINING.  Where it offers
-CHUNKING too the content goes as it is, by BDAT; a small message with its whole envelope in one
-piece, answered in one turn, so that BODY comes before anything was answered.  In LMTP the end of
+CHUNKING too the content goes as it is, by BDAT.  It could go out with the envelope; but content is
+sent only when recipients were accepted, and its last piece only when all others were, for a server
+that contradicts itself would have a message then that we take for undelivered.  In LMTP the end of
 the message is answered once for each accepted recipient.
 
 Guarantees: a recipient is DELIVERED by exactly a 250 to the end of the message, and by nothing
@@ -155,9 +156,9 @@ class Client:
         """Send the end of the message, which makes the server answer.  Raises Corrupt."""
         self._demand(Phase.BODY)
         self._held += self._body.finish()
-        self._say_content(last=True)
-        self._asked.extend([(Step.END, _NOBODY)] * (len(self._accepted) if self._lmtp else 1))
         self.phase = Phase.ANSWER
+        if not self._asked:
+            self._say_last()
 
     def quit(self) -> None:
         """Say goodbye; in READY only."""
@@ -207,7 +208,9 @@ class Client:
                 self._data(reply, accepted=accepted)
             case Step.BDAT if not accepted:
                 self._settle_open(self._outcome(reply))
-                raise self.lost(reply.text)  # nobody agrees on what follows
+                raise self.lost(reply.text)  # it may take what follows for a message
+            case Step.BDAT if self.phase is Phase.ANSWER and not self._asked:
+                self._say_last()
             case Step.END:
                 self._end(reply, accepted=accepted)
             case Step.QUIT:
@@ -250,8 +253,6 @@ class Client:
         self._unfinished = True
         self.phase = Phase.ENVELOPE
         self._say_more()
-        if self._chunked and mail.size < PIECE and not self._lmtp:
-            self.phase = Phase.BODY  # LMTP's server says first how many answers there will be
 
     def _say_more(self) -> None:
         """All of the plan where the server takes commands in one go, else its next line."""
@@ -262,6 +263,10 @@ class Client:
             self._say((step, line), index)
         if self.phase is Phase.ENVELOPE and not self._asked:
             self.phase = Phase.BODY if self._chunked and self._open else Phase.READY
+
+    def _say_last(self) -> None:
+        self._say_content(last=True)
+        self._asked.extend([(Step.END, _NOBODY)] * (len(self._accepted) if self._lmtp else 1))
 
     def _say_content(self, *, last: bool = False) -> None:
         if self._chunked:
@@ -290,12 +295,9 @@ class Client:
             raise self.lost("354 although no recipient was accepted")
 
     def _end(self, reply: Reply, *, accepted: bool) -> None:
-        if accepted and not self._accepted:  # only after BDAT: who was refused stays refused
-            raise self.lost("250 to a message although no recipient was accepted")
         outcome = self._outcome(reply)
         for index in [self._accepted.popleft()] if self._lmtp else list(self._accepted):
-            if index in self._open:
-                self._settle(index, outcome)
+            self._settle(index, outcome)
         if not self._asked:
             # After a BDAT that failed nobody knows what the server still holds (RFC 3030, 2).
             self._unfinished = self._chunked and not accepted
