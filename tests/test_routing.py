@@ -11,6 +11,8 @@ from dns_server import Answer, NameServer
 from smtp_peer import Act, Peer
 
 from spoolscan import config
+from spoolscan.cli import main
+from spoolscan.cli.init import lay_out
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder import destinations
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome
@@ -337,3 +339,37 @@ def test_null_mx_refuses_every_recipient_with_its_status() -> None:
     told = asyncio.run(main())
     assert {(one.fate, one.status) for one in told.values()} == {(Fate.REFUSED, "5.1.10")}
     assert len(told) == 2
+
+
+# The command
+
+
+def test_routes_test_says_which_line_decides_and_where_mail_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out(tmp_path / "spool", {"next_hop": "smtp://127.0.0.1:1"} | SITE)
+    (tmp_path / "spool" / "etc" / "routes").write_text(
+        "\nexample.com smtp://192.0.2.1 smtp://192.0.2.2 balance\n"
+        "[192.0.2.7] mx:\n.test pipe:/bin/lda {recipient}\n"
+    )
+
+    def said(address: str) -> list[list[str]]:
+        assert main(["--spool", str(tmp_path / "spool"), "routes", "test", address]) == 0
+        return [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+
+    file = f"{tmp_path}/spool/etc/routes"
+    assert said("bob@EXAMPLE.com") == [
+        ["decides", f"{file}:2: example.com"],
+        ["goes", "to  smtp://192.0.2.1"],
+        ["in", "turns smtp://192.0.2.2"],
+    ]
+    assert said("bob@[192.0.2.7]")[-1] == ["[192.0.2.7]", "[192.0.2.7]"]
+    assert said("x@a.test")[1] == ["goes", "to  pipe:/bin/lda {recipient}"]
+    assert said("\x1b[2J@other")[0] == ["decides", "[forwarder] next_hop"]
+
+
+SITE: dict[str, object] = {
+    "domains": ["example.com"],
+    "networks": ["127.0.0.0/8"],
+    "listen": ["127.0.0.1:0"],
+}

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from spoolscan import queue, stage
+from spoolscan import queue
 from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain
 from spoolscan.errors import ConfigError, SpoolscanError
@@ -193,6 +193,8 @@ def delete(context: click.Context, /, spool: str | None, *, yes: bool, **chosen:
 
 
 def _ours(context: click.Context, spool: str | None) -> Spool:
+    from spoolscan import stage  # noqa: PLC0415 - slow to load, and not needed to look
+
     root = find(context, spool)
     stage.check_owner(root)
     return Spool(root)

@@ -43,7 +43,7 @@ from spoolscan.forwarder.smtp import SmtpRoute
 from spoolscan.forwarder.table import Line
 
 ALLOWED: Final = (
-    "smtp://HOST:PORT, smtps://HOST:PORT, mx:, lmtp://HOST:PORT, lmtp:///PATH/OF/SOCKET,"
+    "smtp://HOST:PORT, lmtp://HOST:PORT, lmtp:///PATH/OF/SOCKET, smtps://HOST:PORT, mx:,"
     " maildir:/PATH or pipe:/PROGRAM WORDS"
 )
 _LARGEST_SECRET: Final = 4096
