@@ -11,9 +11,9 @@ A message is one file named by its queue id; its state is the directory it lies 
 
 Guarantees: `Draft.commit` returns only when the message and its name are on the disk; one rename
 puts a message from one state into the next, and never over another message; nothing is removed
-but by `Message.remove` (all recipients done), `Draft.discard` (never acknowledged) and
-`Spool.sweep` (the same, after a crash).  A file put here by hand is a message like any other
-once it is as long as its SIZE line says.
+but by `Message.remove` (all recipients done), `Spool.remove` (an administrator said so),
+`Draft.discard` (never acknowledged) and `Spool.sweep` (the same, after a crash).  A file put here
+by hand is a message like any other once it is as long as its SIZE line says.
 
 Longer than most modules here, so that every rename of a message can be read in one place.
 
@@ -26,11 +26,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from filelock import FileLock, Timeout
@@ -42,6 +42,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
+_WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -83,6 +84,9 @@ class Room:
 
     free: int
     inodes: int
+
+
+_NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 
 
 class Draft:
@@ -361,23 +365,30 @@ class Spool:
         """Begin a new message.  Raises TemporaryFailure."""
         return Draft(self, message_envelope)
 
-    def entries(self, state: str) -> list[Entry]:
-        """What lies in a state, oldest first.  Other files than messages are passed over.
+    def names(self, state: str) -> list[str]:
+        """The queue ids in a state, oldest first.  Other files than messages are passed over.
 
         Raises TemporaryFailure.
         """
-        found: list[Entry] = []
         with _doing(f"listing {state}/"):
-            for name in disk.listing(self.path(state)):
-                if not QUEUE_ID.fullmatch(name):
-                    continue
-                try:
-                    status = disk.look(self.path(state, name))
-                except FileNotFoundError:
-                    continue
-                found.append(Entry(name, status.st_mtime, status.st_size))
-        found.sort(key=lambda entry: entry.queue_id)
-        return found
+            return sorted(filter(QUEUE_ID.fullmatch, disk.listing(self.path(state))))
+
+    def entry(self, state: str, queue_id: str) -> Entry | None:
+        """One file of a state; None where it has gone.  Raises TemporaryFailure."""
+        with _doing(f"looking at {state}/{queue_id}"):
+            try:
+                status = disk.look(self.path(state, queue_id))
+            except FileNotFoundError:
+                return None
+        return Entry(queue_id, status.st_mtime, status.st_size)
+
+    def entries(self, state: str, known: Mapping[str, Entry] = _NOTHING) -> list[Entry]:
+        """What lies in a state, oldest first; what is ``known`` is not looked at again.
+
+        Raises TemporaryFailure.
+        """
+        found = (known.get(name) or self.entry(state, name) for name in self.names(state))
+        return [entry for entry in found if entry is not None]
 
     def open(self, state: str, queue_id: str) -> Message:
         """Open a message and read its envelope.
@@ -439,6 +450,34 @@ class Spool:
             _unlink(f"{path}.why.txt")
             _unlink(path)
             disk.remove_directory(self.path(place))
+
+    def remove(self, state: str, queue_id: str) -> None:
+        """Unlink a file of a state, a message or not: an administrator said so.
+
+        What explains it goes with it.  Raises Gone, TemporaryFailure.
+        """
+        path = self.path(state, queue_id)
+        with _doing(f"removing {state}/{queue_id}"):
+            try:
+                disk.unlink(path)
+            except FileNotFoundError as error:
+                raise Gone(f"{state}/{queue_id}: not there any more") from error
+            with suppress(FileNotFoundError):
+                disk.unlink(f"{path}.why.txt")
+
+    def wake(self, state: str) -> None:
+        """Have who watches a state look at all of it now; see `woken`.  Raises TemporaryFailure."""
+        path = self.path(state, _WAKE)
+        with _doing(f"waking {state}/"):
+            with suppress(FileNotFoundError):
+                disk.unlink(path)
+            with suppress(FileExistsError):  # another one did it just now
+                _close(disk.open_new(path))
+
+    def woken(self, state: str) -> float:
+        """When `wake` was called last; 0 for never.  Raises TemporaryFailure."""
+        found = self.entry(state, _WAKE)
+        return found.due if found else 0.0
 
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder import dsn
-from spoolscan.forwarder.delivery import Fate, Outcome
+from spoolscan.forwarder.delivery import Fate, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import STATES, Spool
 
@@ -24,7 +25,7 @@ ARRIVED = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
 HEADER = b"Received: by me.test\r\nSubject: the offer\r\n\r\nSECRET BODY\r\n"
 UNKNOWN = Outcome(Fate.REFUSED, "5.1.1", "550 5.1.1 no such user", "192.0.2.9:25")
 LATE = Outcome(Fate.DEFERRED, "4.4.1", "mail.test:25: connection refused")
-BOB = dsn.Failure("bob@example.com", UNKNOWN)
+BOB = dsn.Item("bob@example.com", UNKNOWN)
 TEXTS = Templates([ETC])
 
 
@@ -37,15 +38,24 @@ def spool(tmp_path: Path) -> Spool:
 
 def raw_report(
     spool: Spool,
-    *failures: dsn.Failure,
+    *items: dsn.Item,
+    kind: dsn.Kind = dsn.FAILURE,
     sender: str = "alice@example.org",
     header: bytes = HEADER,
     texts: Templates = TEXTS,
+    extras: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """Built, put into the spool, and taken out of it."""
-    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED)
+    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED, extras=extras)
     report = dsn.build(
-        texts, "me.test", original, queue_id="q1", header=header, failures=failures or (BOB,)
+        texts,
+        "me.test",
+        original,
+        kind,
+        queue_id="q1",
+        content=header,
+        items=items or (BOB,),
+        until=ARRIVED + timedelta(days=5),
     )
     queue_id = post(spool, report, sender)
     with spool.open("outgoing", queue_id) as message:
@@ -95,7 +105,7 @@ def test_nothing_will_answer_it(spool: Spool) -> None:
 
 
 def test_says_in_words_what_went_wrong_with_whom(spool: Spool) -> None:
-    raw = raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE))
+    raw = raw_report(spool, BOB, dsn.Item("carol@example.com", LATE))
     text = parts(raw)[0].get_content()
     for word in ("<bob@example.com>", "550 5.1.1 no such user", "192.0.2.9:25", "q1", "me.test"):
         assert word in text
@@ -104,7 +114,7 @@ def test_says_in_words_what_went_wrong_with_whom(spool: Spool) -> None:
 
 
 def test_says_it_for_programs(spool: Spool) -> None:
-    whole, bob, carol = blocks(raw_report(spool, BOB, dsn.Failure("carol@example.com", LATE)))
+    whole, bob, carol = blocks(raw_report(spool, BOB, dsn.Item("carol@example.com", LATE)))
     assert whole["Reporting-MTA"] == "dns; me.test"
     assert whole["Arrival-Date"] == "Sat, 21 Nov 2026 05:30:00 +0000"
     assert bob["Final-Recipient"] == "rfc822; bob@example.com"
@@ -132,7 +142,7 @@ def test_sends_back_no_more_than_a_little_of_a_long_header(spool: Spool) -> None
 
 def test_a_long_address_stays_one_word(spool: Spool) -> None:
     address = "b" * 320 + "@example.com"
-    assert blocks(raw_report(spool, dsn.Failure(address, UNKNOWN)))[1]["Final-Recipient"] == (
+    assert blocks(raw_report(spool, dsn.Item(address, UNKNOWN)))[1]["Final-Recipient"] == (
         f"rfc822; {address}"
     )
 
@@ -157,7 +167,7 @@ def test_no_word_of_a_peer_gets_out_of_its_place(spool: Spool, word: str) -> Non
     clean = parsed(raw_report(spool))
     outcome = Outcome(Fate.REFUSED, "5.0.0", word, word)
     raw = raw_report(
-        spool, dsn.Failure(word, outcome), sender=word, header=word.encode("utf-8", "replace")
+        spool, dsn.Item(word, outcome), sender=word, header=word.encode("utf-8", "replace")
     )
     assert raw.isascii()
     assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
@@ -174,7 +184,7 @@ def test_no_word_of_a_peer_gets_out_of_its_place(spool: Spool, word: str) -> Non
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.binary(max_size=300), st.text(max_size=60))
 def test_it_can_always_be_made(spool: Spool, header: bytes, word: str) -> None:
-    failure = dsn.Failure(word, Outcome(Fate.REFUSED, "5.0.0", word, word))
+    failure = dsn.Item(word, Outcome(Fate.REFUSED, "5.0.0", word, word))
     raw = raw_report(spool, failure, sender=word, header=header)
     assert raw.isascii()
     assert parsed(raw).get_content_type() == "multipart/report"
@@ -185,3 +195,87 @@ def test_a_bad_template_is_a_clear_error(spool: Spool, tmp_path: Path, text: str
     (tmp_path / "bounce.txt").write_text(text)
     with pytest.raises(ConfigError, match=r"bounce\.txt"):
         raw_report(spool, texts=Templates([tmp_path]))
+
+
+# What a sender asked for (RFC 3461)
+
+
+@pytest.mark.parametrize(
+    ("notify", "wanted"),
+    [
+        ("", {"FAILURE", "DELAY"}),
+        ("NEVER", set()),
+        ("SUCCESS", {"SUCCESS"}),
+        ("failure,success", {"FAILURE", "SUCCESS"}),
+        ("DELAY", {"DELAY"}),
+    ],
+)
+def test_a_sender_is_told_what_he_asked_for(notify: str, wanted: set[str]) -> None:
+    kinds = (dsn.FAILURE, dsn.DELAY, dsn.SUCCESS)
+    assert {kind.word for kind in kinds if kind.is_wanted(notify)} == wanted
+
+
+def test_his_own_names_for_message_and_recipient_come_back(spool: Spool) -> None:
+    item = replace(BOB, wish=Wish(orcpt="rfc822;Bob+2BTag@example.com"))
+    raw = raw_report(spool, item, extras=(("ENVI", "QQ+2B1"), ("RETN", "HDRS")))
+    whole, bob = blocks(raw)
+    assert whole["Original-Envelope-Id"] == "QQ+1"
+    assert bob["Original-Recipient"] == "rfc822; Bob+Tag@example.com"
+
+
+@pytest.mark.parametrize(
+    "word", ["rfc822;a+0D+0ABcc: x@y", "a;b;c", ";", "x" * 3000, "+2", "a+ZZ;b"]
+)
+def test_nor_do_these_get_out_of_their_place(spool: Spool, word: str) -> None:
+    raw = raw_report(spool, replace(BOB, wish=Wish(orcpt=word)), extras=(("ENVI", word),))
+    assert raw.isascii()
+    assert set(blocks(raw)[1]) <= {*blocks(raw_report(spool))[1], "Original-Recipient"}
+    assert parsed(raw).keys() == parsed(raw_report(spool)).keys()
+
+
+def test_late_mail_is_told_with_how_long_it_is_tried(spool: Spool) -> None:
+    raw = raw_report(spool, dsn.Item("carol@example.com", LATE), kind=dsn.DELAY)
+    (_, carol) = blocks(raw)
+    assert (carol["Action"], carol["Status"]) == ("delayed", "4.4.1")
+    assert carol["Will-Retry-Until"] == "Thu, 26 Nov 2026 05:30:00 +0000"
+    assert "tried until Thu, 26 Nov 2026" in parts(raw)[0].get_content()
+    assert parsed(raw)["Auto-Submitted"] == "auto-replied"
+
+
+@pytest.mark.parametrize("success", [Success.RELAYED, Success.DELIVERED])
+def test_success_says_whether_it_was_delivered_or_passed_on(spool: Spool, success: Success) -> None:
+    done = Outcome(Fate.DELIVERED, "2.0.0", "250 ok", success=success)
+    raw = raw_report(spool, dsn.Item("carol@example.com", done), kind=dsn.SUCCESS)
+    assert blocks(raw)[1]["Action"] == success.value
+    assert ("was delivered" in parts(raw)[0].get_content()) is (success is Success.DELIVERED)
+
+
+FULL = (("RETN", "FULL"),)
+
+
+def test_a_small_message_comes_back_whole_where_that_was_asked_for(spool: Spool) -> None:
+    original = parts(raw_report(spool, extras=FULL))[2]
+    assert original.get_content_type() == "message/rfc822"
+    assert original.as_bytes().endswith(HEADER)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER + b"x" * 900 + b"\r\n" + b"y\r\n" * dsn.FULL_LIMIT,
+        HEADER + b"\xe9\r\n",
+        HEADER + b"x" * 999 + b"\r\n",
+    ],
+    ids=["large", "8-bit", "long lines"],
+)
+def test_one_that_cannot_stand_in_a_report_comes_back_as_its_header(
+    spool: Spool, header: bytes
+) -> None:
+    raw = raw_report(spool, header=header, extras=FULL)
+    assert parts(raw)[2].get_content_type() == "text/rfc822-headers"
+    assert b"SECRET" not in raw
+
+
+def test_nor_does_it_where_it_is_no_failure(spool: Spool) -> None:
+    raw = raw_report(spool, dsn.Item("c@example.com", LATE), kind=dsn.DELAY, extras=FULL)
+    assert b"SECRET" not in raw

@@ -398,7 +398,7 @@ def test_a_message_that_was_left_lying_gets_another_chance(world: World) -> None
     queue_id = world.put(age=10 * 86_400)
     disk.set_time(str(world.root / "outgoing" / queue_id), time.time() - 2 * 86_400)
     world.against(Peer({"RCPT": "450 later"}))
-    assert world.states(queue_id) == ["RCPT"]
+    assert world.states(queue_id) == ["LATE"]
     assert 3500 < world.delay(queue_id) <= 3600
 
 

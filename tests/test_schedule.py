@@ -48,6 +48,20 @@ def test_a_clock_that_jumps_ten_years_expires_nothing_at_once() -> None:
     assert retries.expired(arrived=0, due=jumped + 3600, now=jumped + 3601)
 
 
+def test_the_sender_is_told_of_a_delay_after_four_hours_and_of_failure_at_the_end() -> None:
+    retries = Retries()
+    assert not retries.is_late(arrived=0, now=4 * 3600 - 1)
+    assert retries.is_late(arrived=0, now=4 * 3600)
+    assert retries.look(0, warned=False) == 4 * 3600
+    assert retries.look(0, warned=True) == 5 * DAY
+
+
+def test_where_that_is_switched_off_he_is_told_of_failure_alone() -> None:
+    retries = Retries(warning=0)
+    assert not retries.is_late(arrived=0, now=4 * DAY)
+    assert retries.look(0, warned=False) == 5 * DAY
+
+
 def test_a_next_hop_gets_as_many_at_once_as_are_allowed() -> None:
     throttle = Throttle(ceiling=2)
     assert throttle.admits(0)

@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "recipients": "spoolscan.cli.recipients:recipients",
+    "queue": "spoolscan.cli.queue:group",
+    "routes": "spoolscan.cli.routes:group",
     "inspect": "spoolscan.cli.inspect:inspect",
     "rules": "spoolscan.cli.rules:rules",
     "quarantine": "spoolscan.cli.quarantine:group",

@@ -8,7 +8,7 @@ from pathlib import Path
 from spoolscan import config, stage
 from spoolscan.cli import rules
 from spoolscan.errors import TemporaryFailure
-from spoolscan.forwarder import routes
+from spoolscan.forwarder.destinations import read_table
 from spoolscan.notices import Templates
 from spoolscan.receiver import mailboxes
 from spoolscan.scanner.toolbox import Toolbox
@@ -47,7 +47,8 @@ def _check(root: Path) -> Iterator[str]:
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"
-    routes.make(settings.next_hop, settings.site.hostname, settings.forwarder)
+    table = read_table(settings)
+    yield f"routes     {settings.path(settings.forwarder.routes)}: {len(table.lines) - 1} lines"
     yield f"next hop   {settings.next_hop}: ok"
     if settings.recipients.check == "list":
         known = mailboxes.read_list(settings).current()

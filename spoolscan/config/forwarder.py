@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spoolscan.config.kinds import Section
+from spoolscan.config.kinds import Listen, Section
 from spoolscan.forwarder.schedule import Retries
 from spoolscan.units import Count, Duration
 
@@ -14,6 +15,7 @@ from spoolscan.units import Count, Duration
 class Timeouts(Section):
     """How long a next hop may take (RFC 5321 section 4.5.3.2, but for the first)."""
 
+    lookup: Duration = 20.0
     connect: Duration = 30.0
     greeting: Duration = 300.0
     command: Duration = 300.0
@@ -25,7 +27,10 @@ class Forwarder(Section):
     """How mail goes out."""
 
     next_hop: str = "maildir:maildir"
+    routes: Path = Path("etc/routes")
+    nameservers: tuple[Listen, ...] = ()
     mark: bool = True
+    deliveries: Count = 100
     concurrency: Count = 10
     pause: Annotated[Duration, Field(gt=0)] = 5.0
     longest_pause: Duration = 300.0

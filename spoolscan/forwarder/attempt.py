@@ -3,14 +3,17 @@
 After an attempt every recipient is of one of three kinds, and the message goes by them:
 
 ====================  ==========================================================================
-delivered             marked SENT as soon as the next hop has said so
+delivered             marked SENT as soon as the next hop has said so; a sender who asked for it
+                      is told, unless the next hop was asked to tell
 refused, or expired   a report to the sender is on the disk first, then it is marked FAIL
-deferred              stays RCPT; the message's next time is set
+deferred              stays; the message's next time is set.  When it is late a report to the
+                      sender is on the disk first, then it is marked LATE: that is told once
 ====================  ==========================================================================
 
-With no RCPT left the file is removed.  A refused message with the null reverse-path (a report or
-notice itself) has nobody to tell: it goes to hold/ with its reason, recipients as they are, so that
-moving it back tries it again.  A crash between report and mark makes a second report; none is lost.
+With none of the last kind left the file is removed.  What a sender hears of is his to say (NOTIFY
+of RFC 3461).  A refused message with the null reverse-path (a report or notice itself) has nobody
+to tell: it goes to hold/ with its reason, recipients as they are, so that moving it back tries it
+again.  A crash between report and mark makes a second report; none of a failure is lost.
 
 The functions here block, and are called in a thread.
 """
@@ -20,12 +23,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from spoolscan import __version__, log
-from spoolscan.envelope import FAIL, TODO, Envelope, Recipient
+from spoolscan.envelope import FAIL, LATE, PENDING, TODO, Envelope, Recipient
 from spoolscan.forwarder import dsn
-from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Wish
+from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
@@ -38,11 +42,17 @@ class Work:
 
     message: Message
     due: float  # when this attempt was to be made; seconds since the epoch
-    pending: tuple[tuple[int, str], ...]  # (index, forward-path) of those still RCPT
+    pending: tuple[tuple[int, str], ...]  # (index, forward-path) of those still to do
 
     @property
     def arrived(self) -> float:
         return self.message.envelope.arrived.timestamp()
+
+    @property
+    def warned(self) -> bool:
+        """The sender knows of all of them that they are late."""
+        recipients = self.message.envelope.recipients
+        return all(recipients[index].state == LATE for index, _ in self.pending)
 
 
 def take(spool: Spool, queue_id: str, due: float) -> Work:
@@ -51,7 +61,7 @@ def take(spool: Spool, queue_id: str, due: float) -> Work:
     pending = tuple(
         (index, recipient.address)
         for index, recipient in enumerate(message.envelope.recipients)
-        if recipient.state == TODO
+        if recipient.state in PENDING
     )
     return Work(message, due, pending)
 
@@ -118,54 +128,88 @@ def scanned_line(work: Work, hostname: str) -> bytes:
 class Conclusion:
     """Says and does what follows from an attempt."""
 
-    def __init__(self, spool: Spool, templates: Templates, hostname: str) -> None:
+    def __init__(
+        self, spool: Spool, templates: Templates, hostname: str, expiry: float = 5 * 86_400.0
+    ) -> None:
+        """``expiry``: seconds for which a message is tried."""
         self._spool = spool
         self._templates = templates
         self._hostname = hostname
+        self._expiry = timedelta(seconds=expiry)
 
-    def draw(self, work: Work, outcomes: Mapping[int, Outcome], *, expired: bool) -> bool:
+    def draw(
+        self, work: Work, outcomes: Mapping[int, Outcome], *, expired: bool, late: bool = False
+    ) -> bool:
         """Report, mark, and remove or hold.  ``outcomes`` has one for each of ``work.pending``.
 
         Returns whether some recipient is still to be tried; the message stays then.  Raises
         ConfigError, Gone, TemporaryFailure: it stays too, and nobody was marked who was not told.
         """
         message = work.message
-        given_up: dict[int, dsn.Failure] = {}
-        waiting = False
-        for index, address in work.pending:
-            outcome = outcomes[index]
-            if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.DEFERRED and expired):
-                given_up[index] = dsn.Failure(address, outcome)
-            waiting = waiting or (outcome.fate is Fate.DEFERRED and not expired)
+        done, given_up, waiting = _sorted(work, outcomes, expired=expired)
         if given_up and message.envelope.sender:
-            self._report(work, list(given_up.values()))
+            self._report(work, dsn.FAILURE, given_up)
             message.mark(given_up, FAIL)
         elif given_up and not waiting:
             message.move("hold", _why(given_up.values()))
             log.event("forwarder", message.id, state="hold", why="null sender, nobody to tell")
             return False
+        self._report(work, dsn.SUCCESS, done)
+        if late:
+            unwarned = {
+                index: item
+                for index, item in waiting.items()
+                if message.envelope.recipients[index].state == TODO
+            }
+            self._report(work, dsn.DELAY, unwarned)
+            message.mark(unwarned, LATE)
         if not waiting:
             message.remove()
             log.event("forwarder", message.id, state="removed")
-        return waiting
+        return bool(waiting)
 
-    def _report(self, work: Work, failures: list[dsn.Failure]) -> None:
-        envelope = work.message.envelope
+    def _report(self, work: Work, kind: dsn.Kind, items: Mapping[int, dsn.Item]) -> None:
+        """Tell the sender of those of whom he wants to hear."""
+        message, envelope = work.message, work.message.envelope
+        wanted = [item for item in items.values() if kind.is_wanted(item.wish.notify)]
+        if not wanted or not envelope.sender:
+            return
         report = dsn.build(
             self._templates,
             self._hostname,
             envelope,
-            queue_id=work.message.id,
-            header=work.message.read(0, CHUNK),
-            failures=failures,
+            kind,
+            queue_id=message.id,
+            content=message.read(0, CHUNK),
+            items=wanted,
+            until=envelope.arrived + self._expiry,
         )
         queue_id = post(self._spool, report, envelope.sender)
-        log.event("forwarder", work.message.id, report=queue_id, to=envelope.sender)
+        log.event("forwarder", message.id, report=queue_id, kind=kind.template, to=envelope.sender)
 
 
-def _why(failures: Iterable[dsn.Failure]) -> str:
+def _sorted(
+    work: Work, outcomes: Mapping[int, Outcome], *, expired: bool
+) -> tuple[dict[int, dsn.Item], dict[int, dsn.Item], dict[int, dsn.Item]]:
+    """Those to tell success of, those given up, and those that wait."""
+    done: dict[int, dsn.Item] = {}
+    given_up: dict[int, dsn.Item] = {}
+    waiting: dict[int, dsn.Item] = {}
+    for index, address in work.pending:
+        outcome = outcomes[index]
+        item = dsn.Item(address, outcome, wish(work.message.envelope.recipients[index]))
+        if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.DEFERRED and expired):
+            given_up[index] = item
+        elif outcome.fate is Fate.DEFERRED:
+            waiting[index] = item
+        elif outcome.success is not Success.PASSED:
+            done[index] = item
+    return done, given_up, waiting
+
+
+def _why(failures: Iterable[dsn.Item]) -> str:
     lines = [
-        f"  <{dsn.ascii_words(failure.recipient)}>: {failure.outcome.text}\n"
+        f"  <{dsn.ascii_words(failure.recipient)}>: {dsn.ascii_words(failure.outcome.text)}\n"
         for failure in failures
     ]
     return (

@@ -21,49 +21,56 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import SENT
 from spoolscan.errors import Corrupt, SpoolscanError
-from spoolscan.forwarder import attempt, routes
+from spoolscan.forwarder import attempt
+from spoolscan.forwarder.arrivals import Arrivals
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
-from spoolscan.forwarder.hop import Hop, words
-from spoolscan.forwarder.schedule import Throttle
+from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
+from spoolscan.forwarder.hop import Hop, Waiting, words
+from spoolscan.forwarder.table import Table
 from spoolscan.notices import Templates
-from spoolscan.spool import Entry, Gone, Incomplete, Spool
-from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
+from spoolscan.spool import Gone, Incomplete, Spool
+from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
+_IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
+_HOPS_AT_ONCE = 20  # for one message
 
 
 class Forwarder:
     """The stage.  One object, one event loop."""
 
-    def __init__(self, config: Config, spool: Spool, templates: Templates) -> None:
-        """Raises ConfigError where the next hop cannot be understood."""
+    def __init__(
+        self, config: Config, spool: Spool, templates: Templates, table: Table | None = None
+    ) -> None:
+        """``table`` is read from the settings where it is not given.  Raises ConfigError."""
         settings = config.forwarder
         self._settings = settings
         self._hostname = config.site.hostname
         self._spool = spool
-        self._conclusion = attempt.Conclusion(spool, templates, self._hostname)
-        route = routes.make(config.next_hop, self._hostname, settings)
-        throttle = Throttle(settings.concurrency, settings.pause, settings.longest_pause)
-        self._hops = {route.name: Hop(route, throttle)}
-        self._fresh: deque[Entry] = deque()  # listed, not opened yet
-        self._known: set[str] = set()  # fresh, waiting or in hand: not to be listed again
-        self._done: set[str] = set()  # left our hands since the listing in progress began
+        self._conclusion = attempt.Conclusion(
+            spool, templates, self._hostname, settings.retries.expiry
+        )
+        table = read_table(config) if table is None else table
+        self._destinations = Destinations(table, maker_for(config))
+        self._fresh: deque[Waiting] = deque()  # not opened yet, or to be looked at in any case
+        self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
+        self._arrivals = Arrivals(spool)
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
         self._soonest = RESCAN  # seconds from the last listing until something else is due
-        self._copying = Copying()
         self._watch: Watch | None = None
         self._stopping = False
 
@@ -95,13 +102,23 @@ class Forwarder:
         tried: set[str] = set()
         try:
             while await self._list(tried):
-                tried.update(entry.queue_id for entry in self._fresh)
+                tried.update(item.entry.queue_id for item in self._fresh)
                 await self._dispatch()
                 while self._tasks:
                     await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                     await self._dispatch()
         finally:
             await self._close()
+
+    @property
+    def fresh(self) -> int:
+        """Messages that are listed and not opened yet."""
+        return len(self._fresh)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait in memory for a next hop, their files untouched."""
+        return sum(len(hop.waiting) for hop in self._destinations)
 
     # What there is to do
 
@@ -124,60 +141,75 @@ class Forwarder:
 
     async def _list(self, skip: Set[str] = frozenset()) -> int:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
-        self._soonest = RESCAN
-        self._done.clear()
-        entries = await asyncio.to_thread(self._spool.entries, "outgoing")
-        skip = skip | self._known | self._done
+        found = await self._arrivals.look(skip)
+        self._soonest = found.soonest
         now = time.time()
-        for hop in self._hops.values():
-            self._fresh.extend(hop.old(now - self._settings.retries.expiry))
-        before = len(self._fresh)
-        for entry in entries:
-            if entry.queue_id in skip:
-                continue
-            if entry.is_due(now) and self._copying.may_try(entry):
-                self._fresh.append(entry)
-                self._known.add(entry.queue_id)
-            else:
-                wait = entry.due - now if entry.due > now else LOOK_AGAIN
-                self._soonest = min(self._soonest, wait)
-        return len(self._fresh) - before
+        for hop in self._destinations:
+            self._fresh.extend(hop.take(lambda item: item.look <= now))
+        self._fresh.extend(map(Waiting, found.due))
+        if found.hurried:  # `spoolscan queue flush`
+            self._hurried |= found.hurried
+            for hop in self._destinations:
+                self._fresh.extendleft(hop.take(lambda item: item.entry.queue_id in found.hurried))
+        await self._destinations.forget_idle()
+        return len(found.due)
 
     def _patience(self) -> float | None:
         """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
-        pauses = (hop.pause() for hop in self._hops.values())
+        pauses = (hop.pause() for hop in self._destinations)
         return min((pause for pause in pauses if pause is not None), default=None)
 
     async def _dispatch(self) -> None:
-        """Begin with all that can be begun."""
-        while not self._stopping and (entry := self._next()) is not None:
-            await self._begin(entry)
+        """Begin with all that can be begun: in turns those that wait for a next hop, and others."""
+        begun = True
+        while begun and not self._stopping:
+            begun = False
+            for hop in self._destinations:
+                if hop.waiting and hop.admits() and self._has_room():
+                    await self._begin(hop.waiting.popleft())
+                    begun = True
+            for number in range(_IN_TURNS):
+                if self._fresh and self._has_room():
+                    # From both ends: new mail does not stand behind a long queue.
+                    newest = number % 2
+                    await self._begin(self._fresh.pop() if newest else self._fresh.popleft())
+                    begun = True
 
-    def _next(self) -> Entry | None:
-        for hop in self._hops.values():
-            if hop.waiting and hop.admits():
-                return hop.waiting.popleft()[0]
-        return self._fresh.popleft() if self._fresh else None
+    def _has_room(self) -> bool:
+        return not self._stopping and len(self._tasks) < self._settings.deliveries
 
-    async def _begin(self, entry: Entry) -> None:
+    async def _begin(self, item: Waiting) -> None:
         """Open a message and start on it, or let it wait for its next hop."""
+        entry = item.entry
         try:
             work = await asyncio.to_thread(attempt.take, self._spool, entry.queue_id, entry.due)
         except Exception as error:
             await self._set_aside(entry.queue_id, error)
             self._forget(entry.queue_id)
             return
-        self._copying.forget(entry.queue_id)
-        groups = self._groups(work)
-        ready = [hop for hop in groups if hop.admits()]
-        old = time.time() - work.arrived >= self._settings.retries.expiry
-        if groups and not ready and not (old and all(hop.is_down() for hop in groups)):
+        self._arrivals.copying.forget(entry.queue_id)
+        try:
+            groups = self._destinations.groups(
+                (index, address) for index, address in work.pending if index not in item.heard
+            )
+        except Exception as error:
             work.message.close()
-            next(iter(groups)).waiting.append((entry, work.arrived))
+            await self._set_aside(entry.queue_id, error)
+            self._forget(entry.queue_id)
+            return
+        if entry.queue_id in self._hurried:
+            self._hurried.discard(entry.queue_id)
+            for hop in groups:
+                hop.ask_now()
+        ready = [hop for hop in groups if hop.admits()][:_HOPS_AT_ONCE]
+        look = self._settings.retries.look(work.arrived, warned=work.warned)
+        if groups and not ready and not (time.time() >= look and all(h.is_down() for h in groups)):
+            work.message.close()
+            _soonest(groups).waiting.append(replace(item, look=look))
             return
         for hop in ready:
             hop.throttle.busy += 1
-        task = asyncio.create_task(self._forward(entry, work, groups, ready))
+        task = asyncio.create_task(self._forward(item, work, groups, ready))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -187,24 +219,19 @@ class Forwarder:
             asyncio.get_running_loop().call_later(seconds, self._watch.wake)
 
     def _forget(self, queue_id: str) -> None:
-        self._known.discard(queue_id)
-        self._done.add(queue_id)
+        self._hurried.discard(queue_id)
+        self._arrivals.forget(queue_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._news.set()
 
-    def _groups(self, work: Work) -> dict[Hop, list[int]]:
-        """Which next hop takes which recipients.  The place for a table of domains."""
-        (hop,) = self._hops.values()
-        return {hop: [index for index, _ in work.pending]} if work.pending else {}
-
     # One message
 
     async def _forward(
-        self, entry: Entry, work: Work, groups: Mapping[Hop, list[int]], ready: Sequence[Hop]
+        self, item: Waiting, work: Work, groups: Mapping[Hop, list[int]], ready: Sequence[Hop]
     ) -> None:
-        outcomes: dict[int, Outcome] = {}
+        outcomes = dict(item.heard)
         parked = False
         try:
             attempts = (self._attempt(hop, work, groups[hop], outcomes) for hop in ready)
@@ -220,7 +247,7 @@ class Forwarder:
                 for hop in groups
                 if hop not in ready or isinstance(errors.get(hop), NextHopDown)
             ]
-            parked = await self._conclude(entry, work, outcomes, unheard, groups)
+            parked = await self._conclude(item, work, outcomes, unheard, groups)
         except Exception as error:
             await self._set_aside(work.message.id, error)
         finally:
@@ -270,7 +297,7 @@ class Forwarder:
 
     async def _conclude(
         self,
-        entry: Entry,
+        item: Waiting,
         work: Work,
         outcomes: Mapping[int, Outcome],
         unheard: Sequence[Hop],
@@ -283,18 +310,29 @@ class Forwarder:
         """
         retries = self._settings.retries
         now = time.time()
-        expired = retries.expired(work.arrived, work.due, now)
-        waits = await _to_the_end(self._conclusion.draw, work, outcomes, expired=expired)
+        busy = [hop for hop in unheard if not hop.is_down()]
+        expired = not busy and retries.expired(work.arrived, work.due, now)
+        late = retries.is_late(work.arrived, now)
+        waits = await _to_the_end(self._conclusion.draw, work, outcomes, expired=expired, late=late)
         if not waits:
             return False
-        deferred = {index for index, outcome in outcomes.items() if outcome.fate is Fate.DEFERRED}
-        heard = deferred.difference(*(groups[hop] for hop in unheard))
-        if not unheard or heard or now - work.arrived >= retries.expiry:
+        deferred = {
+            index: outcome for index, outcome in outcomes.items() if outcome.fate is Fate.DEFERRED
+        }
+        silent = {index for hop in unheard for index in groups[hop]}
+        heard = {index: outcome for index, outcome in deferred.items() if index not in silent}
+        old = now - work.arrived >= retries.expiry
+        if not busy and (heard or old or not unheard):
             when = retries.next(work.arrived, now)
             await asyncio.to_thread(work.message.defer, when)
             self._list_in(when - now)
             return False
-        unheard[0].waiting.appendleft((entry, work.arrived))
+        look = retries.look(work.arrived, warned=late)
+        parked = replace(item, look=look, heard=heard)
+        if item.entry.queue_id in self._hurried:
+            self._fresh.append(parked)
+        else:
+            _soonest(busy or unheard).waiting.appendleft(parked)
         return True
 
     async def _set_aside(self, queue_id: str, error: Exception) -> None:
@@ -302,7 +340,7 @@ class Forwarder:
         if isinstance(error, Gone):
             return
         if isinstance(error, Incomplete):
-            if not self._copying.has_stopped(queue_id):
+            if not self._arrivals.copying.has_stopped(queue_id):
                 self._list_in(LOOK_AGAIN)
                 return
             error = Corrupt(f"{error}; it has not grown for long")
@@ -325,8 +363,12 @@ class Forwarder:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for hop in self._hops.values():
-            await hop.route.close()
+        await self._destinations.close()
+
+
+def _soonest(hops: Iterable[Hop]) -> Hop:
+    """The one that can be asked first: what waits for a dead one does not wait for it alone."""
+    return min(hops, key=lambda hop: hop.throttle.resumes)
 
 
 async def _to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from spoolscan.errors import SpoolscanError
@@ -11,15 +12,31 @@ from spoolscan.forwarder.delivery import ConnectionLost, Fate, NextHopDown, Outc
 from spoolscan.forwarder.schedule import Throttle
 from spoolscan.spool import Entry
 
+_IDLE = 60.0  # seconds without work after which it is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message in memory, its file untouched.
+
+    ``look`` is when there is something to say of it even if nobody takes it (seconds since the
+    epoch), ``heard`` what was said of some recipients in this round: not to be asked again in it.
+    """
+
+    entry: Entry
+    look: float = 0.0
+    heard: Mapping[int, Outcome] = field(default_factory=dict)
+
 
 @dataclass(slots=True, eq=False)
 class Hop:
-    """Messages wait with their time of arrival (seconds since the epoch), their files untouched."""
+    """One destination."""
 
     route: Route
     throttle: Throttle
-    waiting: deque[tuple[Entry, float]] = field(default_factory=deque)
+    waiting: deque[Waiting] = field(default_factory=deque)
     why: str = "the next hop gave no answer"  # the last trouble with it
+    used: float = field(default_factory=time.monotonic)  # when it last had something to do
 
     def admits(self) -> bool:
         """Whether another delivery may begin."""
@@ -27,6 +44,12 @@ class Hop:
 
     def is_down(self) -> bool:
         return time.monotonic() < self.throttle.resumes
+
+    def is_idle(self) -> bool:
+        """Nothing is remembered of it that matters."""
+        now = time.monotonic()
+        busy = self.waiting or self.throttle.busy
+        return not busy and now > max(self.used, self.throttle.resumes) + _IDLE
 
     def pause(self) -> float | None:
         """Seconds until it is to be asked again; None where nobody waits, or it is busy."""
@@ -36,7 +59,7 @@ class Hop:
 
     def ended(self, error: Exception | None) -> None:
         """Learn from an attempt."""
-        now = time.monotonic()
+        now = self.used = time.monotonic()
         if error is None:
             self.throttle.worked()
         elif isinstance(error, NextHopDown):
@@ -54,13 +77,16 @@ class Hop:
             return Outcome(Fate.DEFERRED, "4.4.1", self.why)
         return Outcome(Fate.DEFERRED, "4.3.0", f"trouble of our own: {words(error)}")
 
-    def old(self, arrived_before: float) -> list[Entry]:
-        """Take out those who wait too long, to be looked at whether it is down or not."""
-        if not any(arrived <= arrived_before for _, arrived in self.waiting):
-            return []
-        old = [entry for entry, arrived in self.waiting if arrived <= arrived_before]
-        self.waiting = deque(item for item in self.waiting if item[1] > arrived_before)
-        return old
+    def take(self, which: Callable[[Waiting], bool]) -> list[Waiting]:
+        """Take out some of those that wait, to be looked at be it down or not."""
+        taken = [item for item in self.waiting if which(item)]
+        if taken:
+            self.waiting = deque(item for item in self.waiting if not which(item))
+        return taken
+
+    def ask_now(self) -> None:
+        """Somebody is in a hurry: it need not rest any longer."""
+        self.throttle.resumes = 0.0
 
 
 def words(error: Exception) -> str:

@@ -30,8 +30,8 @@ from spoolscan.forwarder.delivery import (
     Outcome,
     Settle,
     Success,
-    checked_path,
 )
+from spoolscan.forwarder.final import trace
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 
@@ -51,7 +51,9 @@ class MaildirRoute:
         unique = self._unique_name()
         descriptor = await asyncio.to_thread(self._create, unique)
         try:
-            await self._write(descriptor, _trace(mail))
+            await self._write(
+                descriptor, trace(mail.sender, (address for _, address in mail.recipients))
+            )
             async for chunk in mail.content():
                 await self._write(descriptor, canonical.feed(chunk))
             await self._write(descriptor, canonical.finish())
@@ -99,10 +101,3 @@ class MaildirRoute:
             if error.errno in _FULL:
                 raise failure from error
             raise NextHopDown(str(failure), failure.errno) from error
-
-
-def _trace(mail: Mail) -> bytes:
-    """Raises Corrupt."""
-    lines = [f"Return-Path: <{checked_path(mail.sender)}>"]
-    lines += [f"Delivered-To: {checked_path(address)}" for _, address in mail.recipients]
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -32,6 +32,7 @@ class Retries:
     shortest: Duration = 300.0
     longest: Annotated[Duration, Field(le=86_400)] = 3600.0
     expiry: Duration = 5 * 86_400.0
+    warning: Duration = 4 * 3600.0  # 0: the sender is not told that his mail is late
 
     def next(self, arrived: float, now: float) -> float:
         """When a message that came at ``arrived`` and failed at ``now`` is due again."""
@@ -46,6 +47,14 @@ class Retries:
         the clock jumped, and the message gets another chance before its age is believed.
         """
         return now - arrived >= self.expiry and now - due < _LATE
+
+    def is_late(self, arrived: float, now: float) -> bool:
+        """Whether the sender is to be told that it is not delivered yet."""
+        return 0 < self.warning <= now - arrived
+
+    def look(self, arrived: float, *, warned: bool) -> float:
+        """When there is something to say of a message, whether its next hop is down or not."""
+        return arrived + (self.expiry if warned or not self.warning else self.warning)
 
 
 @dataclass(slots=True)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
+from spoolscan import log
 from spoolscan.config import Config
+from spoolscan.errors import ConfigError
 from spoolscan.forwarder.daemon import Forwarder
+from spoolscan.forwarder.destinations import read_table
+from spoolscan.forwarder.table import Table
 from spoolscan.notices import Templates
 from spoolscan.ready import notify
 from spoolscan.spool import Spool
@@ -16,9 +21,17 @@ class Forwarding:
 
     def __init__(self, *, once: bool = False) -> None:
         self._once = once
+        self._table: Table | None = None  # the last good one
 
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
-        forwarder = Forwarder(settings, spool, Templates(settings.template_folders()))
+        try:
+            self._table = read_table(settings)
+        except ConfigError as error:
+            if self._table is None:
+                raise
+            log.event("smtpfwdd", "-", logging.ERROR, event="not-reloaded", reason=error)
+        templates = Templates(settings.template_folders())
+        forwarder = Forwarder(settings, spool, templates, self._table)
         if self._once:
             await forwarder.run_once()
             return

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
+from name_server import NameServer
 from smtp_peer import Act, Peer
 
 from spoolscan.config import Forwarder, Timeouts
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome, Route
+from spoolscan.forwarder.table import Table
 
 MESSAGE = b"Received: by me.test id 1\r\nSubject: dots\r\n\r\n.\r\n..a\r\n.b\r\n\r\n.\r\n"
 ALICE = "alice@example.org"
@@ -45,7 +51,34 @@ class Told:
         return {index: outcome.fate for index, outcome in self.outcomes.items()}
 
 
-class Maildir:
+class Far:
+    """The far end of a route.  ``settings`` are what the route needs to be made."""
+
+    url: str
+    nobody: str
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+    @abstractmethod
+    def __call__(self) -> AbstractAsyncContextManager[None]:
+        """It is there."""
+
+    @abstractmethod
+    def got(self) -> list[Got]:
+        """What arrived."""
+
+
+def read(raw: bytes) -> Got:
+    """A message as final delivery leaves it."""
+    assert b"\r" not in raw
+    lines = raw.split(b"\n")
+    sender = lines.pop(0).removeprefix(b"Return-Path: <").removesuffix(b">").decode()
+    recipients = []
+    while lines[0].startswith(b"Delivered-To: "):
+        recipients.append(lines.pop(0).removeprefix(b"Delivered-To: ").decode())
+    return Got(sender, tuple(recipients), b"\r\n".join(lines))
+
+
+class Maildir(Far):
     def __init__(self, tmp_path: Path) -> None:
         self.path = tmp_path / "maildir"
         self.url = f"maildir:{self.path}"
@@ -56,21 +89,36 @@ class Maildir:
         yield
 
     def got(self) -> list[Got]:
-        found = []
-        for path in sorted((self.path / "new").glob("*")) if self.path.exists() else []:
-            raw = path.read_bytes()
-            assert b"\r" not in raw
-            assert list((self.path / "tmp").iterdir()) == []
-            lines = raw.split(b"\n")
-            sender = lines.pop(0).removeprefix(b"Return-Path: <").removesuffix(b">").decode()
-            recipients = []
-            while lines[0].startswith(b"Delivered-To: "):
-                recipients.append(lines.pop(0).removeprefix(b"Delivered-To: ").decode())
-            found.append(Got(sender, tuple(recipients), b"\r\n".join(lines)))
-        return found
+        if not self.path.exists():
+            return []
+        assert list((self.path / "tmp").iterdir()) == []
+        return [read(path.read_bytes()) for path in sorted((self.path / "new").glob("*"))]
 
 
-class Server:
+class Pipe(Far):
+    """A command; with ``each`` it is run for each recipient."""
+
+    def __init__(self, tmp_path: Path, *, each: bool = False) -> None:
+        self.path = tmp_path / "piped"
+        self.path.mkdir()
+        script = tmp_path / "take"
+        script.write_text(
+            '#!/bin/sh\nset -e\nnew=$(mktemp "$1/tmp.XXXXXX")\n'
+            'cat >"$new"\nmv "$new" "$1/got.${new##*.}"\n'
+        )
+        script.chmod(0o700)
+        self.url = f"pipe:{script} '{self.path}'" + (" --to={recipient}" if each else "")
+        self.nobody = f"pipe:{tmp_path}/missing"
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        yield
+
+    def got(self) -> list[Got]:
+        return [read(path.read_bytes()) for path in sorted(self.path.glob("got.*"))]
+
+
+class Server(Far):
     def __init__(self, tmp_path: Path, kind: str) -> None:
         self.unix = tmp_path / "lmtp" if kind == "lmtp-unix" else None
         self.lmtp = kind.startswith("lmtp")
@@ -90,13 +138,69 @@ class Server:
         return [Got(item.sender, item.recipients, item.data) for item in self.peer.deliveries]
 
 
-@pytest.fixture(params=["smtp", "smtp-bdat", "lmtp", "lmtp-bdat", "lmtp-unix", "maildir"])
-def far(request: pytest.FixtureRequest, tmp_path: Path) -> Maildir | Server:
-    return Maildir(tmp_path) if request.param == "maildir" else Server(tmp_path, request.param)
+class Exchangers(Far):
+    """A domain of two hosts, the better one of which is down."""
+
+    nobody = "mx://example.com:1?local=yes"
+    settings: Mapping[str, Any] = {
+        "nameservers": ("127.0.0.1:1",),
+        "timeouts": Timeouts(lookup=0.3),
+    }
+
+    def __init__(self, _: Path) -> None:
+        self.url = ""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        records = {
+            "example.com MX": ["10 down.example.com.", "20 up.example.com."],
+            "down.example.com A": ["127.0.0.9"],
+            "up.example.com A": ["127.0.0.1"],
+        }
+        async with NameServer(records) as names, Peer() as self.peer:
+            self.settings = {"nameservers": (names.place,)}
+            self.url = f"mx://example.com:{self.peer.port}?local=yes"
+            yield
+
+    def got(self) -> list[Got]:
+        return [Got(item.sender, item.recipients, item.data) for item in self.peer.deliveries]
+
+
+class Second(Server):
+    """The second of two next hops, the first of which is down."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__(tmp_path, "smtp")
+        self.nobody = "smtp://127.0.0.1:1 smtp://127.0.0.1:2"
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        async with super().__call__():
+            self.url = f"smtp://127.0.0.1:1 {self.url}"
+            yield
+
+
+FAR: dict[str, Callable[[Path], Far]] = {
+    **{
+        kind: partial(Server, kind=kind)
+        for kind in ("smtp", "smtp-bdat", "lmtp", "lmtp-bdat", "lmtp-unix")
+    },
+    "maildir": Maildir,
+    "pipe": Pipe,
+    "pipe-each": lambda path: Pipe(path, each=True),
+    "mx": Exchangers,
+    "second": Second,
+}
+
+
+@pytest.fixture(params=FAR)
+def far(request: pytest.FixtureRequest, tmp_path: Path) -> Far:
+    return FAR[request.param](tmp_path)
 
 
 def made(url: str, **values: object) -> Route:
-    return routes.make(url, "me.test", Forwarder(**values))
+    line = Table.parse(f"* {url}", "routes", "").find("")
+    return routes.Maker("me.test", Forwarder(**values)).make_line(line, "")
 
 
 def mail(
@@ -112,7 +216,7 @@ def mail(
     return Mail("id", sender, tuple(enumerate(to)), size, eight_bit=False, content=content)
 
 
-def deliver(far: Maildir | Server, item: Mail, told: Told) -> None:
+def deliver(far: Far, item: Mail, told: Told) -> None:
     async def work(route: Route) -> None:
         await route.deliver(item, told)
 
@@ -120,11 +224,11 @@ def deliver(far: Maildir | Server, item: Mail, told: Told) -> None:
 
 
 def with_route(
-    far: Maildir | Server, work: Callable[[Route], Coroutine[None, None, None]], **values: int
+    far: Far, work: Callable[[Route], Coroutine[None, None, None]], **values: int
 ) -> None:
     async def main() -> None:
         async with far():
-            route = made(far.url, **values)
+            route = made(far.url, **far.settings, **values)
             assert route.name == far.url
             try:
                 await work(route)
@@ -135,11 +239,11 @@ def with_route(
     asyncio.run(main())
 
 
-def everybody(far: Maildir | Server) -> list[str]:
+def everybody(far: Far) -> list[str]:
     return sorted(address for item in far.got() for address in item.recipients)
 
 
-def test_delivers_the_bytes_as_they_are_to_everybody_once(far: Maildir | Server) -> None:
+def test_delivers_the_bytes_as_they_are_to_everybody_once(far: Far) -> None:
     told = Told()
     deliver(far, mail(MESSAGE), told)
     assert told.fates == {0: Fate.DELIVERED, 1: Fate.DELIVERED}
@@ -147,12 +251,12 @@ def test_delivers_the_bytes_as_they_are_to_everybody_once(far: Maildir | Server)
     assert {(item.sender, item.data) for item in far.got()} == {(ALICE, MESSAGE)}
 
 
-def test_delivers_with_the_null_sender(far: Maildir | Server) -> None:
+def test_delivers_with_the_null_sender(far: Far) -> None:
     deliver(far, mail(MESSAGE, sender="", to=BOTH[:1]), Told())
     assert [item.sender for item in far.got()] == [""]
 
 
-def test_knows_recipients_by_the_index_it_was_given(far: Maildir | Server) -> None:
+def test_knows_recipients_by_the_index_it_was_given(far: Far) -> None:
     told = Told()
     item = mail(MESSAGE)
     sparse = Mail("id", ALICE, ((3, BOTH[0]), (7, BOTH[1])), item.size, False, item.content)
@@ -160,31 +264,29 @@ def test_knows_recipients_by_the_index_it_was_given(far: Maildir | Server) -> No
     assert set(told.outcomes) == {3, 7}
 
 
-def test_puts_chunks_together_wherever_they_are_cut(far: Maildir | Server) -> None:
+def test_puts_chunks_together_wherever_they_are_cut(far: Far) -> None:
     deliver(far, mail(*(MESSAGE[at : at + 1] for at in range(len(MESSAGE))), to=BOTH[:1]), Told())
     assert [item.data for item in far.got()] == [MESSAGE]
 
 
-def test_carries_a_large_message_with_every_byte_that_mail_may_have(far: Maildir | Server) -> None:
+def test_carries_a_large_message_with_every_byte_that_mail_may_have(far: Far) -> None:
     line = bytes(byte for byte in range(1, 256) if byte not in b"\r\n") + b"\r\n"
     deliver(far, mail(*[line * 250] * 80, to=BOTH[:1]), Told())
     assert [item.data for item in far.got()] == [line * 20_000]
 
 
-def test_carries_an_empty_message(far: Maildir | Server) -> None:
+def test_carries_an_empty_message(far: Far) -> None:
     deliver(far, mail(to=BOTH[:1]), Told())
     assert [item.data for item in far.got()] == [b""]
 
 
-def test_completes_the_last_line_and_nothing_else(far: Maildir | Server) -> None:
+def test_completes_the_last_line_and_nothing_else(far: Far) -> None:
     deliver(far, mail(b"a\r\n\r\nb", to=BOTH[:1]), Told())
     assert [item.data for item in far.got()] == [b"a\r\n\r\nb\r\n"]
 
 
 @pytest.mark.parametrize("bad", [b"a\n", b"a\rb\r\n", b"a\0\r\n", b"a\r\n.\n", b"a\r"])
-def test_refuses_what_is_not_canonical_and_delivers_nothing(
-    far: Maildir | Server, bad: bytes
-) -> None:
+def test_refuses_what_is_not_canonical_and_delivers_nothing(far: Far, bad: bytes) -> None:
     told = Told()
     with pytest.raises(Corrupt):
         deliver(far, mail(b"first\r\n" * 20_000, bad), told)
@@ -193,14 +295,14 @@ def test_refuses_what_is_not_canonical_and_delivers_nothing(
 
 
 @pytest.mark.parametrize("address", ["a\nb@c", "a@b>\r\nDATA", "a b@c"])
-def test_refuses_addresses_that_could_say_more(far: Maildir | Server, address: str) -> None:
+def test_refuses_addresses_that_could_say_more(far: Far, address: str) -> None:
     for item in (mail(MESSAGE, sender=address), mail(MESSAGE, to=[address])):
         with pytest.raises(Corrupt):
             deliver(far, item, Told())
         assert far.got() == []
 
 
-def test_a_message_that_cannot_be_read_to_its_end_is_not_delivered(far: Maildir | Server) -> None:
+def test_a_message_that_cannot_be_read_to_its_end_is_not_delivered(far: Far) -> None:
     for error in (TemporaryFailure("disk"), Corrupt("cut"), RuntimeError("bug")):
         told = Told()
         with pytest.raises(type(error)):
@@ -209,12 +311,12 @@ def test_a_message_that_cannot_be_read_to_its_end_is_not_delivered(far: Maildir 
         assert far.got() == []
 
 
-def test_says_when_nobody_is_at_home(far: Maildir | Server) -> None:
+def test_says_when_nobody_is_at_home(far: Far) -> None:
     far.url = far.nobody
     told = Told()
 
     async def main() -> None:
-        route = made(far.nobody)
+        route = made(far.nobody, **far.settings)
         with pytest.raises(NextHopDown):
             await route.deliver(mail(MESSAGE), told)
         await route.close()
@@ -223,7 +325,7 @@ def test_says_when_nobody_is_at_home(far: Maildir | Server) -> None:
     assert told.outcomes == {}
 
 
-def test_is_used_by_many_at_once_and_again(far: Maildir | Server) -> None:
+def test_is_used_by_many_at_once_and_again(far: Far) -> None:
     async def work(route: Route) -> None:
         for _ in range(3):
             tolds = [Told() for _ in range(10)]
@@ -234,7 +336,7 @@ def test_is_used_by_many_at_once_and_again(far: Maildir | Server) -> None:
     assert everybody(far) == sorted(BOTH * 30)
 
 
-def test_works_on_after_a_message_that_failed(far: Maildir | Server) -> None:
+def test_works_on_after_a_message_that_failed(far: Far) -> None:
     async def work(route: Route) -> None:
         with pytest.raises(Corrupt):
             await route.deliver(mail(b"\n"), Told())
@@ -244,7 +346,7 @@ def test_works_on_after_a_message_that_failed(far: Maildir | Server) -> None:
     assert everybody(far) == sorted(BOTH)
 
 
-def test_what_is_raised_on_being_told_ends_the_attempt(far: Maildir | Server) -> None:
+def test_what_is_raised_on_being_told_ends_the_attempt(far: Far) -> None:
     async def full(known: Mapping[int, Outcome]) -> None:
         raise TemporaryFailure("disk full")
 
@@ -346,6 +448,16 @@ def test_every_wait_has_an_end() -> None:
         "smtp://user:word@host",
         "smtp://host/path",
         "smtp://host?tls=1",
+        "smtp://host?colour=red",
+        "smtp://host?tls=may&tls=none",
+        "smtps://host?tls=may",
+        "mx://host/path",
+        "mx://host:0",
+        "pipe:",
+        "pipe:relative",
+        "pipe:/bin/cat '",
+        "pipe:/bin/{user}",
+        "maildir:/a?tls=none",
         "smtp://ho\nst",
         "lmtp://host/path",
         "lmtp:relative",
@@ -357,7 +469,7 @@ def test_every_wait_has_an_end() -> None:
 )
 def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None:
     with pytest.raises(ConfigError, match=r"next hop .*allowed: smtp://HOST:PORT"):
-        made(url)
+        routes.make(url, "me.test", Forwarder())
 
 
 @pytest.mark.parametrize(
@@ -366,6 +478,12 @@ def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None
         "smtp://mail.example.com",
         "smtp://[::1]:2525",
         "smtp://192.0.2.1:25/",
+        "smtp://[192.0.2.1]:25",
+        "smtps://mail.example.com?tls=verify&name=other.example.com",
+        "mx:",
+        "mx://example.com:2525?tls=encrypt",
+        "mx:?local=yes",
+        "pipe:/bin/cat",
         "lmtp://localhost",
         "lmtp:///run/lmtp",
         "lmtp:/run/lmtp",
@@ -374,4 +492,4 @@ def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None
     ],
 )
 def test_these_are_understood(url: str) -> None:
-    assert made(url).name == url
+    assert routes.make(url, "me.test", Forwarder()).name == url

@@ -1,0 +1,82 @@
+"""What lies in outgoing/ and is not in our hands yet: one listing after another.
+
+The listing is the truth, and an expensive one where a hundred thousand messages wait: of those that
+were there before only the name is looked at, most of the time.  A change of a file's time that is
+not ours is seen half a minute later, or at once where somebody says so (`Spool.wake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+from spoolscan.spool import Entry, Spool
+from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying
+
+
+@dataclass(slots=True)
+class Found:
+    """``due``: to be taken in hand.  ``hurried``: in hand, and somebody set their times.
+
+    ``soonest``: seconds until something else is due.
+    """
+
+    due: list[Entry] = field(default_factory=list)
+    hurried: set[str] = field(default_factory=set)
+    soonest: float = RESCAN
+
+
+class Arrivals:
+    """Of one event loop; one `look` at a time."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.copying = Copying()
+        self._spool = spool
+        self._known: dict[str, float] = {}  # in hand, by their times
+        self._gone: set[str] = set()  # left our hands since the listing in progress began
+        self._seen: dict[str, Entry] = {}  # of the listing before
+        self._all_again = 0.0  # when (monotonic) all of them are looked at again
+        self._woken = 0.0  # when somebody asked for that
+
+    async def look(self, skip: Set[str] = frozenset()) -> Found:
+        """Take in hand what is due, but for some.  Raises TemporaryFailure."""
+        found = Found()
+        self._gone.clear()
+        entries = await asyncio.to_thread(self._listed)
+        for queue_id in self._gone:  # their times may be other ones by now
+            self._seen.pop(queue_id, None)
+        now = time.time()
+        for entry in entries:
+            queue_id = entry.queue_id
+            if queue_id in self._known:
+                if self._known[queue_id] != entry.due:
+                    self._known[queue_id] = entry.due
+                    found.hurried.add(queue_id)
+            elif queue_id in skip or queue_id in self._gone:
+                continue
+            elif entry.is_due(now) and self.copying.may_try(entry):
+                self._known[queue_id] = entry.due
+                found.due.append(entry)
+            elif entry.due > now:
+                found.soonest = min(found.soonest, entry.due - now)
+            else:  # somebody is still copying it here
+                self._seen.pop(queue_id, None)
+                found.soonest = min(found.soonest, LOOK_AGAIN)
+        return found
+
+    def forget(self, queue_id: str) -> None:
+        """It is out of our hands."""
+        self._known.pop(queue_id, None)
+        self._seen.pop(queue_id, None)
+        self._gone.add(queue_id)
+
+    def _listed(self) -> list[Entry]:
+        woken, now = self._spool.woken("outgoing"), time.monotonic()
+        if woken != self._woken or now >= self._all_again:
+            self._woken, self._all_again = woken, now + RESCAN
+            self._seen.clear()
+        entries = self._spool.entries("outgoing", self._seen)
+        self._seen = {entry.queue_id: entry for entry in entries}
+        return entries
