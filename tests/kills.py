@@ -40,12 +40,12 @@ longest_pause = 0.01
 
 @dataclass
 class Tally:
-    """Recipients, but for `kills`."""
+    """Counts of recipients, but for `kills`."""
 
     kills: int = 0
     everybody: int = 0
-    in_flight: int = 0  # summed over the kills
-    most_in_flight: int = 0  # at one of them
+    # Whom the server had at a kill, unknown to the spool; and how often it had him then.
+    in_flight: set[tuple[str, int]] = field(default_factory=set)
     delivered: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -58,12 +58,21 @@ class Tally:
 
     @property
     def wrong(self) -> bool:
-        return self.lost > 0 or self.duplicates > self.in_flight
+        return self.lost > 0 or self.duplicates > len(self.in_flight)
 
 
 def run(root: Path, kills: int, seed: int, tell: Callable[[Tally], None] | None = None) -> Tally:
     """Kill it so often in a spool under ``root``, then let it finish."""
     return asyncio.run(_story(root, kills, Random(seed), tell or (lambda _: None)))  # noqa: S311 - the same each time
+
+
+def lay_out(root: Path, port: int) -> Spool:
+    """A spool with the settings for this server."""
+    root.chmod(0o700)
+    for folder in (*STATES, "var", "etc"):
+        (root / folder).mkdir(mode=0o700)
+    (root / "etc" / "spoolscan.toml").write_text(_SETTINGS.format(port=port))
+    return Spool(root)
 
 
 def _live(root: str) -> None:
@@ -77,12 +86,8 @@ async def _story(root: Path, kills: int, chance: Random, tell: Callable[[Tally],
     tally = Tally()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["spoolscan.forwarder.stage", "spoolscan.stage"])
-    for folder in (*STATES, "var", "etc"):
-        (root / folder).mkdir(mode=0o700)
-    root.chmod(0o700)
-    spool = Spool(root)
     async with Peer(features=("PIPELINING", "8BITMIME", "CHUNKING", "DSN")) as peer:
-        (root / "etc" / "spoolscan.toml").write_text(_SETTINGS.format(port=peer.port))
+        spool = lay_out(root, peer.port)
         for _ in range(kills):
             _fill(spool, tally, chance)
             before = peer.connections
@@ -121,14 +126,11 @@ def _fill(spool: Spool, tally: Tally, chance: Random) -> None:
 def _count(spool: Spool, peer: Peer, tally: Tally) -> None:
     """Who will be delivered to again: the server has him, and the spool has him as to do."""
     has = Counter(peer.recipients)
-    now = 0
     for entry in spool.entries("outgoing"):
         with spool.open("outgoing", entry.queue_id) as message:
-            now += sum(
-                one.state == TODO and has[one.address] > 0 for one in message.envelope.recipients
-            )
-    tally.in_flight += now
-    tally.most_in_flight = max(now, tally.most_in_flight)
+            for one in message.envelope.recipients:
+                if one.state == TODO and has[one.address]:
+                    tally.in_flight.add((one.address, has[one.address]))
 
 
 async def _until(true: Callable[[], bool]) -> None:

@@ -28,7 +28,8 @@ from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
 from spoolscan.spool import STATES, Spool
 
-_SHORT = Timeouts(connect=10, greeting=0.2, command=0.2, block=0.2, answer=0.2)
+# Above what a busy machine may stall us for: a server that says yes to who has left delivers twice.
+_SHORT = Timeouts(connect=10, greeting=5, command=5, block=5, answer=5)
 _FINAL = re.compile(rb"^Final-Recipient: rfc822; (\S+)", re.MULTILINE)
 _FEATURES = ("PIPELINING", "8BITMIME", "SIZE 50000000", "DSN")
 _MOST_ROUNDS = 60

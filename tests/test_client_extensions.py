@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import Corrupt
+from spoolscan.forwarder import attempt
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, Outcome, Success, Wish
 from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.protocol import PIECE, Client, Phase
+from spoolscan.spool import STATES, Spool
 
 ALICE = "alice@example.org"
 ONE, TWO = ("bob@example.com",), ("bob@example.com", "carol@example.com")
@@ -350,3 +354,45 @@ def test_nobody_else_is() -> None:
         ready("PIPELINING", "XFORWARD PORT", xforward=True),
     ):
         assert begin(client, *ONE, origin=ORIGIN).startswith(b"MAIL")
+
+
+# From the spool
+
+
+def test_what_the_envelope_says_is_what_a_route_is_given(tmp_path: Path) -> None:
+    for state in STATES:
+        (tmp_path / state).mkdir(mode=0o700)
+    spool = Spool(tmp_path)
+    to = (
+        Recipient("bob@example.com", extras=(("NTFY", "NEVER"), ("ORCP", "rfc822;b+40x"))),
+        Recipient("carol@example.com"),
+    )
+    said = (("UTF8", "yes"), ("RETN", "HDRS"), ("ENVI", "abc+2B1"))
+    envelope = Envelope(
+        ALICE, to, peer_address="2001:db8::7", peer_name="mx.example", protocol="ESMTP", extras=said
+    )
+    draft = spool.draft(envelope)
+    draft.write("Subject: Grüße\r\n\r\nhello\r\n".encode())
+    work = attempt.take(spool, draft.commit(to="outgoing"), 0)
+    with work.message:
+        mail = attempt.mail(work, [0, 1], b"")
+    assert (mail.utf8, mail.eight_bit, mail.eight_bit_header) == (True, True, True)
+    assert (mail.ret, mail.envid) == ("HDRS", "abc+2B1")
+    assert mail.wishes == {0: Wish("NEVER", "rfc822;b+40x"), 1: Wish()}
+    assert mail.origin["ADDR"] == "IPv6:2001:db8::7"
+    assert (mail.origin["NAME"], mail.origin["PROTO"]) == ("mx.example", "ESMTP")
+
+
+@pytest.mark.parametrize("size", [100, 70_000])
+def test_a_header_in_ascii_over_a_body_that_is_not_needs_no_smtputf8(
+    tmp_path: Path, size: int
+) -> None:
+    for state in STATES:
+        (tmp_path / state).mkdir(mode=0o700)
+    spool = Spool(tmp_path)
+    draft = spool.draft(Envelope(ALICE, (Recipient(ONE[0]),)))
+    draft.write(b"Subject: x\r\n\r\n" + b"a" * size + "ü\r\n".encode())
+    work = attempt.take(spool, draft.commit(to="outgoing"), 0)
+    with work.message:
+        mail = attempt.mail(work, [0], b"")
+    assert (mail.eight_bit, mail.eight_bit_header) == (True, False)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import certificates
 import pytest
+from loopback import until
+from postfix_server import PostfixServer
 from smtp_peer import Act, Answer, Peer, Then
 
 from spoolscan.config import Forwarder, Timeouts
@@ -21,6 +23,10 @@ from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.smtp import SmtpRoute
 
 MESSAGE = b"Subject: hello\r\n\r\nhello\r\n"
+COMPLETE = (  # Postfix adds nothing of its own to it
+    b"Received: by me.test id 1\r\nFrom: a@example.org\r\nTo: b@example.com\r\n"
+    b"Date: Sat, 21 Nov 2026 05:30:00 +0000\r\nMessage-ID: <1@me.test>\r\n\r\n.\r\n..x\r\n"
+)
 USER = ("relay", "s3cret words")
 LONG = Timeouts()
 SHORT = Timeouts(connect=5, greeting=0.3, command=0.3, block=0.3, answer=0.3)
@@ -28,6 +34,10 @@ SHORT = Timeouts(connect=5, greeting=0.3, command=0.3, block=0.3, answer=0.3)
 
 async def content() -> AsyncIterator[bytes]:
     yield MESSAGE
+
+
+async def complete() -> AsyncIterator[bytes]:
+    yield COMPLETE
 
 
 async def ignore(_: object) -> None:
@@ -304,3 +314,49 @@ def test_a_refused_login_bounces_nothing_and_the_password_reaches_no_log(
     words = f"{caught.value!r} {caplog.text} {Options(auth=USER)!r}"
     assert "s3cret" not in words
     assert PLAIN[11:] not in words
+
+
+# A real server
+
+
+@pytest.mark.real
+def test_postfix_takes_it_by_tls_bdat_and_xforward(tmp_path: Path) -> None:
+    if reason := PostfixServer.absent():
+        pytest.skip(reason)
+    postfix = PostfixServer(["b@example.com"])
+    pem = postfix.root / "etc" / "server.pem"
+    certificates.authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        pem
+    )
+    settings = postfix.root / "etc" / "main.cf"
+    settings.write_text(
+        settings.read_text().replace(
+            "smtpd_tls_security_level = none",
+            f"smtpd_tls_security_level = encrypt\nsmtpd_tls_chain_files = {pem}\n"
+            "smtpd_authorized_xforward_hosts = 127.0.0.0/8",
+        )
+    )
+    mail = Mail(
+        "20261121t053000z-d6m01v",
+        "a@example.org",
+        ((0, "b@example.com"),),
+        len(COMPLETE),
+        False,
+        complete,
+        origin={"NAME": "far.example", "ADDR": "192.0.2.7", "HELO": "far.example", "PROTO": "SMTP"},
+    )
+    options = Options(tls="verify", ca=certificates.trusted(tmp_path), xforward=True)
+
+    async def main() -> None:
+        address = Address("127.0.0.1", postfix.port)
+        route = SmtpRoute(postfix.url, address, "me.test", Forwarder(), options)
+        await route.deliver(mail, ignore)
+        await route.close()
+
+    with postfix:
+        asyncio.run(main())
+        (got,) = postfix.wait_for("b@example.com")
+        until(lambda: "bdat=1" in postfix.log(), "Postfix tells what it was told", tell=postfix.log)
+        assert "ehlo=2 xforward=1 starttls=1 mail=1 rcpt=1 bdat=1" in postfix.log()
+        assert "orig_client=far.example[192.0.2.7]" in postfix.log()
+    assert got == COMPLETE

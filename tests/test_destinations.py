@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from builders import spool_in
-from dns_server import NameServer
+from name_server import NameServer
 from postfix_server import PostfixServer
 from smtp_peer import Act, Peer
 

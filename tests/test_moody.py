@@ -12,9 +12,8 @@ import pytest
 def test_everybody_is_delivered_to_once_or_reported(tmp_path: Path, chunking: bool) -> None:
     account = moody.run(tmp_path, 100, 1, chunking=chunking)
     assert account.wrong == set()
-    assert account.bad.total() > 50
+    assert account.bad.total() > 20
     assert len(account.delivered) > 100
-    assert account.reported
 
 
 def test_a_lost_a_doubled_and_a_contradicted_recipient_are_seen() -> None:

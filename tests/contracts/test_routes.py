@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from dns_server import NameServer
+from name_server import NameServer
 from smtp_peer import Act, Peer
 
 from spoolscan.config import Forwarder, Timeouts
