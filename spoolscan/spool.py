@@ -437,20 +437,6 @@ class Spool:
         self.explain(target, why)
         self.shift(self.path(state, queue_id), target)
 
-    def expunge(self, place: str, queue_id: str) -> None:
-        """Delete a message of quarantine/DATE/, with all that lies beside it.
-
-        Raises TemporaryFailure.  What is gone already is as good.
-        """
-        path = self.path(place, queue_id)
-        with _doing(f"deleting {place}/{queue_id}"):
-            for name in disk.listing_if_there(f"{path}_d"):
-                _unlink(f"{path}_d/{name}")
-            disk.remove_directory(f"{path}_d")
-            _unlink(f"{path}.why.txt")
-            _unlink(path)
-            disk.remove_directory(self.path(place))
-
     def remove(self, state: str, queue_id: str) -> None:
         """Unlink a file of a state, a message or not: an administrator said so.
 
@@ -478,6 +464,20 @@ class Spool:
         """When `wake` was called last; 0 for never.  Raises TemporaryFailure."""
         found = self.entry(state, _WAKE)
         return found.due if found else 0.0
+
+    def expunge(self, place: str, queue_id: str) -> None:
+        """Delete a message of quarantine/DATE/, with all that lies beside it.
+
+        Raises TemporaryFailure.  What is gone already is as good.
+        """
+        path = self.path(place, queue_id)
+        with _doing(f"deleting {place}/{queue_id}"):
+            for name in disk.listing_if_there(f"{path}_d"):
+                _unlink(f"{path}_d/{name}")
+            disk.remove_directory(f"{path}_d")
+            _unlink(f"{path}.why.txt")
+            _unlink(path)
+            disk.remove_directory(self.path(place))
 
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from builders import spool_in
 from name_server import NameServer
+from postfix_server import PostfixServer
 from smtp_peer import Act, Peer
 
 from spoolscan import config, disk
@@ -326,6 +327,25 @@ def test_a_next_hop_that_tells_himself_is_left_to_it(world: World) -> None:
             assert any("NOTIFY=SUCCESS" in line for line in peer.commands)
 
     asyncio.run(main())
+
+
+@pytest.mark.real
+def test_postfix_is_asked_to_tell_and_a_command_of_its_own_is_told_of(world: World) -> None:
+    if reason := PostfixServer.absent():
+        pytest.skip(reason)
+    with PostfixServer(["bob@example.com", "alice@example.org"]) as postfix:
+        world.routes("lda.test pipe:/bin/true", f"* smtp://127.0.0.1:1 {postfix.url}")
+        world.put(asked("SUCCESS"), Recipient("x@lda.test", extras=(("NTFY", "SUCCESS,DELAY"),)))
+        asyncio.run(world.once())
+        assert len(postfix.wait_for("bob@example.com")) == 1
+        reports = postfix.wait_for("alice@example.org", 2)
+    assert world.lying() == []
+    (ours,) = [report for report in reports if b"X-Spoolscan-Queue-ID" in report]
+    (theirs,) = [report for report in reports if report is not ours]
+    assert b"Final-Recipient: rfc822; bob@example.com" in theirs
+    assert b"Final-Recipient: rfc822; x@lda.test" in ours
+    assert b"Action: delivered" in ours
+    assert b"bob@" not in ours
 
 
 @pytest.mark.parametrize(("notify", "told"), [("NEVER", 0), ("SUCCESS", 0), ("FAILURE", 1)])

@@ -28,6 +28,7 @@ FLOORS = {
             "config",
             "config.*",
             "journal",
+            "queue",
             "livefile",
             "quarantine",
             "notices",

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-from dns_server import Answer, NameServer
+from name_server import Answer, NameServer
 from smtp_peer import Act, Peer
 
 from spoolscan import config

@@ -27,7 +27,7 @@ _HEADER: Final = 65_536  # bytes of a message in which its header is looked for
 
 def _age_of(_: click.Context, __: click.Parameter, value: str) -> float:
     try:
-        return seconds(value)
+        return seconds(f"{value}s" if value.isdecimal() else value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
