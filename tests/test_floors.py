@@ -30,6 +30,7 @@ FLOORS = {
     "stages": [
         *["stage", "supervisor"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
+        *["receiver.judge"],
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),

@@ -19,7 +19,8 @@ from typing import Final
 
 from spoolscan import log
 from spoolscan.envelope import Envelope, Recipient
-from spoolscan.receiver.address import Path
+from spoolscan.receiver.address import NULL, Path
+from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import (
     Chunk,
     Closed,
@@ -34,9 +35,11 @@ from spoolscan.receiver.events import (
     Terms,
 )
 from spoolscan.receiver.intake import Intake
+from spoolscan.receiver.judge import Judge
 from spoolscan.receiver.policy import IPAddress, Policy
-from spoolscan.receiver.reply import GO_AHEAD, RECIPIENT_OK, SENDER_OK, Reply
+from spoolscan.receiver.reply import GO_AHEAD, SENDER_OK, Reply
 from spoolscan.receiver.reverse import ReverseNames
+from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.session import Session
 from spoolscan.spool import Draft
 
@@ -46,6 +49,7 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
 
@@ -54,6 +58,7 @@ class House:
     """What all connections share.  Times in seconds."""
 
     policy: Policy
+    judge: Judge
     intake: Intake
     names: ReverseNames | None
     command_seconds: float
@@ -67,6 +72,8 @@ class Connection:
         self._house = house
         self._peer = peer
         self._session = Session(terms)
+        self._mail = Mail(NULL)
+        self._rulings: list[Ruling] = []  # one for each recipient accepted
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
         self._name: asyncio.Task[str] | None = None
@@ -145,9 +152,11 @@ class Connection:
     async def _handle(self, event: Event) -> None:
         match event:
             case Mail():
+                self._mail = event
+                self._rulings.clear()
                 self._session.answer(await self._house.intake.objection() or SENDER_OK)
             case Rcpt(recipient):
-                self._session.answer(self._judge(recipient))
+                self._session.answer(await self._judge(recipient))
             case DataStarts():
                 self._session.answer(await self._begin(event))
             case Chunk(data):
@@ -198,21 +207,45 @@ class Connection:
     def _id(self) -> str:
         return self._draft.id if self._draft is not None else "-"
 
-    def _judge(self, recipient: Path) -> Reply:
-        refusal = self._house.policy.recipient(self._peer, recipient)
-        if refusal is None:
-            return RECIPIENT_OK
-        log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
-        return refusal
+    async def _client(self) -> Client:
+        """Who the peer is, once its name is known."""
+        return Client(
+            address=self._peer,
+            name=await self._name if self._name is not None else "",
+            helo=self._session.helo,
+            trusted=self._house.policy.trusts(self._peer),
+        )
+
+    async def _judge(self, recipient: Path) -> Reply:
+        ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        await self._pause(ruling.delay)
+        if ruling.reply.positive:
+            self._rulings.append(ruling)
+        else:
+            log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
+        return ruling.reply
+
+    async def _pause(self, seconds: float) -> None:
+        """Let the peer wait, but not whoever wants us to stop."""
+        if seconds > 0 and not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds) as self._clock:
+                    await asyncio.Event().wait()
+            self._clock = None
 
     async def _begin(self, event: DataStarts) -> Reply:
+        recipients = self._kept(event)
+        if not recipients:
+            return GO_AHEAD
+        client = await self._client()
         envelope = Envelope(
             sender=event.mail.sender.text,
-            recipients=tuple(Recipient(path.text) for path in event.recipients),
-            peer_address=str(self._peer or ""),
-            peer_name=await self._name if self._name is not None else "",
-            helo=self._session.helo,
+            recipients=recipients,
+            peer_address=str(client.address or ""),
+            peer_name=client.name,
+            helo=client.helo,
             protocol="ESMTP" if self._session.esmtp else "SMTP",
+            extras=tuple(dict.fromkeys(line for one in self._rulings for line in one.extras)),
         )
         try:
             self._draft = await self._house.intake.begin(envelope)
@@ -230,9 +263,28 @@ class Connection:
         )
         return GO_AHEAD
 
+    def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
+        """Those who get the message; the others are for the log alone."""
+        kept = []
+        for path, ruling in zip(event.recipients, self._rulings, strict=True):
+            if ruling.discard:
+                log.event(
+                    "receiver",
+                    "-",
+                    event="discarding",
+                    peer=self._peer,
+                    sender=event.mail.sender.text,
+                    to=path.text,
+                )
+            else:
+                kept.append(Recipient(path.text))
+        return tuple(kept)
+
     async def _write(self, data: bytes) -> None:
+        if self._draft is None:
+            return
         self._pending += data
-        if self._draft is None or len(self._pending) < SEGMENT:
+        if len(self._pending) < SEGMENT:
             return
         piece = bytes(self._pending)
         self._pending.clear()
@@ -245,7 +297,7 @@ class Connection:
     async def _commit(self) -> Reply:
         draft = self._draft
         if draft is None:
-            raise RuntimeError("a message ended that was never begun")
+            return DISCARDED
         try:
             await self._house.intake.commit(draft, bytes(self._pending))
         except Exception as error:

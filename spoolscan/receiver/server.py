@@ -29,6 +29,7 @@ from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
+from spoolscan.receiver.judge import Judge
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.reverse import ReverseNames
@@ -59,7 +60,12 @@ class Receiver:
         self._policy = Policy(frozenset(site.domains), networks)
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
-            self._policy, self._intake, names, settings.command_timeout, settings.data_timeout
+            self._policy,
+            Judge(self._policy),
+            self._intake,
+            names,
+            settings.command_timeout,
+            settings.data_timeout,
         )
         self._hurried = replace(
             self._house,
