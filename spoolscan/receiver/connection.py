@@ -266,7 +266,7 @@ class Connection:
     def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
         """Those who get the message; the others are for the log alone."""
         kept = []
-        for path, ruling in zip(event.recipients, self._rulings, strict=True):
+        for rcpt, ruling in zip(event.recipients, self._rulings, strict=True):
             if ruling.discard:
                 log.event(
                     "receiver",
@@ -274,10 +274,10 @@ class Connection:
                     event="discarding",
                     peer=self._peer,
                     sender=event.mail.sender.text,
-                    to=path.text,
+                    to=rcpt.recipient.text,
                 )
             else:
-                kept.append(Recipient(path.text))
+                kept.append(Recipient(rcpt.recipient.text))
         return tuple(kept)
 
     async def _write(self, data: bytes) -> None:
