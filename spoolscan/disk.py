@@ -111,6 +111,11 @@ def listing(path: str) -> list[str]:
     return os.listdir(path)
 
 
+def room(path: str) -> os.statvfs_result:
+    """Of the file system it lies on."""
+    return os.statvfs(path)
+
+
 def look(path: str) -> os.stat_result:
     return os.lstat(path)
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,6 +75,14 @@ class Entry:
         No delay is longer than ``longest`` seconds: a time further off means that the clock jumped.
         """
         return not now < self.due <= now + longest
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes and inodes."""
+
+    free: int
+    inodes: int
 
 
 class Draft:
@@ -465,6 +474,13 @@ class Spool:
             "Move it back to incoming/ to try it again, or to outgoing/ to deliver it unscanned.\n",
         )
         return tries, "hold"
+
+    def room(self) -> Room:
+        """What is free for its owner, a quota aside.  Raises TemporaryFailure."""
+        with _doing("looking for room"):
+            found = disk.room(self.root)
+        counted = found.f_files > 0  # where there is no table of inodes, there is no end of them
+        return Room(found.f_bavail * found.f_frsize, found.f_favail if counted else sys.maxsize)
 
     def probe(self) -> None:
         """Write, sync and remove a small file; TemporaryFailure while the disk is not fit."""

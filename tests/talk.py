@@ -102,11 +102,11 @@ class Talk:
             case Abandoned():
                 self.abandoned += 1
                 self._body = b""
-            case _:
-                self._answer(event)
             case DataEnds():
                 self.messages.append(self._body)
                 self.session.answer(OK)
+            case _:
+                self._answer(event)
         return False
 
     def _answer(self, event: Event) -> None:

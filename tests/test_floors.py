@@ -22,7 +22,7 @@ STAGES = ("receiver", "scanner", "forwarder")
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "notices", "watch", "ready"],
+        *["disk", "spool", "config", "config.*", "livefile", "notices", "watch", "ready"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
@@ -30,7 +30,7 @@ FLOORS = {
     "stages": [
         *["stage", "supervisor"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
-        *["receiver.judge"],
+        *["receiver.judge", "receiver.watermark"],
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),

@@ -3,8 +3,7 @@
 At most one segment is read ahead of the disk: while the spool writes, nothing is read, and the
 peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
 
-A peer that drips gains nothing: the time for a command counts from our last reply, and a message
-has to come at `SLOWEST` bytes a second, beyond the time in which it may send nothing at all.
+A peer that drips gains nothing (`patience`); who asks for too much in a time is put off (`limits`).
 """
 
 from __future__ import annotations
@@ -36,6 +35,8 @@ from spoolscan.receiver.events import (
 )
 from spoolscan.receiver.intake import Intake
 from spoolscan.receiver.judge import Judge
+from spoolscan.receiver.limits import Limits, owner
+from spoolscan.receiver.patience import Patience
 from spoolscan.receiver.policy import IPAddress, Policy
 from spoolscan.receiver.reply import GO_AHEAD, SENDER_OK, Reply
 from spoolscan.receiver.reverse import ReverseNames
@@ -44,7 +45,6 @@ from spoolscan.receiver.session import Session
 from spoolscan.spool import Draft
 
 SEGMENT: Final = 65_536  # bytes read, and gathered before they are written, at a time
-SLOWEST: Final = 100.0  # bytes a second of a message, on the whole
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
@@ -55,14 +55,18 @@ TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all connections share.  Times in seconds."""
+    """What all connections share.  ``greet_seconds`` is how long outside peers wait for the banner,
+    ``refuse_early`` what becomes of those who do not.
+    """
 
     policy: Policy
     judge: Judge
     intake: Intake
     names: ReverseNames | None
-    command_seconds: float
-    data_seconds: float
+    patience: Patience
+    limits: Limits
+    greet_seconds: float = 0.0
+    refuse_early: bool = True
 
 
 class Connection:
@@ -80,6 +84,7 @@ class Connection:
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
         self._waited = 0.0  # seconds for it since our last reply
         self._heard = 0  # bytes from it since then
+        self._errors = 0  # of the session, counted against its address
         self._transport: asyncio.WriteTransport | None = None
         self._stopping = False
 
@@ -99,8 +104,7 @@ class Connection:
         if self._house.names is not None and self._peer is not None:
             self._name = asyncio.create_task(self._house.names.name_of(self._peer))
         try:
-            self._session.receive_data(early)
-            self._session.greet()
+            await self._greet(reader, early)
             await self._converse(reader, writer)
             if not self._stopping:
                 await _linger(reader, writer)
@@ -113,6 +117,7 @@ class Connection:
         finally:
             if self._name is not None:
                 self._name.cancel()
+            self._count_errors()
             await self._discard()
             writer.transport.abort()
             with suppress(OSError):
@@ -125,6 +130,14 @@ class Connection:
         if clock is not None and not clock.expired() and self._session.state is not State.DATA:
             clock.reschedule(0)
 
+    def hurry(self) -> None:
+        """The house has less patience than when we began to wait."""
+        clock = self._clock
+        if clock is not None and not clock.expired():
+            left = self._left(in_data=self._session.state is State.DATA)
+            until = asyncio.get_running_loop().time() + left
+            clock.reschedule(min(clock.when() or until, until))
+
     def abort(self) -> None:
         """End now, whatever is under way."""
         if self._transport is not None:
@@ -132,12 +145,34 @@ class Connection:
 
     # -- the conversation --------------------------------------------------------------------------
 
+    async def _greet(self, reader: asyncio.StreamReader, early: bytes) -> None:
+        """Say the banner; to an outside peer that would not wait for it, perhaps good-bye."""
+        said = b""
+        trusted = self._house.policy.trusts(self._peer)
+        if self._house.greet_seconds and not early and not trusted and not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._house.greet_seconds) as self._clock:
+                    said = await reader.read(SEGMENT)
+                    if not said:
+                        raise EOFError("the peer hung up before it was greeted")
+            self._clock = None
+        if (early or said) and not trusted:
+            refused = self._house.refuse_early
+            log.event("receiver", "-", event="early", peer=self._peer, refused=refused)
+            if refused:
+                self._session.receive_data(early or said)
+        self._session.greet()
+        self._session.receive_data(said)
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = self._session
         while True:
             event = session.next_event()
             match event:
                 case NeedData():
+                    if reply := self._count_errors():
+                        session.close(reply)
+                        continue
                     if self._stopping and session.state is not State.DATA:
                         session.close(STOPPING)
                         continue
@@ -154,7 +189,7 @@ class Connection:
             case Mail():
                 self._mail = event
                 self._rulings.clear()
-                self._session.answer(await self._house.intake.objection() or SENDER_OK)
+                self._session.answer(await self._admit(event))
             case Rcpt(recipient):
                 self._session.answer(await self._judge(recipient))
             case DataStarts():
@@ -173,7 +208,7 @@ class Connection:
             return
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._patience(in_data=in_data)) as self._clock:
+            async with asyncio.timeout(self._left(in_data=in_data)) as self._clock:
                 segment = await reader.read(SEGMENT)
         except TimeoutError:
             self._session.close(STOPPING if self._stopping else TIMED_OUT)
@@ -186,19 +221,16 @@ class Connection:
         self._heard += len(segment)
         self._session.receive_data(segment)
 
-    def _patience(self, *, in_data: bool) -> float:
+    def _left(self, *, in_data: bool) -> float:
         """Seconds until the next segment must have come."""
-        if not in_data:
-            return self._house.command_seconds - self._waited
-        idle = self._house.data_seconds
-        return min(idle, idle + self._heard / SLOWEST - self._waited)
+        return self._house.patience.left(self._waited, self._heard, in_data=in_data)
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
             self._waited, self._heard = 0.0, 0
             writer.write(output)
-            async with asyncio.timeout(self._house.data_seconds):
+            async with asyncio.timeout(self._house.patience.data_seconds):
                 await writer.drain()
 
     # -- the message -------------------------------------------------------------------------------
@@ -206,6 +238,25 @@ class Connection:
     @property
     def _id(self) -> str:
         return self._draft.id if self._draft is not None else "-"
+
+    @property
+    def _owner(self) -> IPAddress | None:
+        """Whom what it asks for is counted against."""
+        return None if self._house.policy.trusts(self._peer) else owner(self._peer)
+
+    def _count_errors(self) -> Reply | None:
+        """Why the session ends here: there were too many from its address, in all its sessions."""
+        fresh = self._session.errors - self._errors
+        self._errors += fresh
+        return self._house.limits.errors(self._owner, fresh) if fresh else None
+
+    async def _admit(self, mail: Mail) -> Reply:
+        """The answer to MAIL."""
+        return (
+            await self._house.intake.objection(mail.size)
+            or self._house.limits.message(self._owner)
+            or SENDER_OK
+        )
 
     async def _client(self) -> Client:
         """Who the peer is, once its name is known."""
@@ -217,6 +268,8 @@ class Connection:
         )
 
     async def _judge(self, recipient: Path) -> Reply:
+        if refusal := self._house.limits.recipient(self._owner):
+            return refusal
         ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
         await self._pause(ruling.delay)
         if ruling.reply.positive:

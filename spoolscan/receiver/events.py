@@ -31,6 +31,7 @@ class Terms:
     idle_commands: int
     hops: int
     bare_lf: BareLF
+    own_hops: int = 3
     lmtp: bool = False
     starttls: bool = False
     auth: bool = False

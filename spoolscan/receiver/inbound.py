@@ -10,7 +10,7 @@ from spoolscan.receiver.chunked import Chunked
 from spoolscan.receiver.dotted import Dotted
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.hops import HopCounter
-from spoolscan.receiver.reply import LOOP, TOO_BIG, Reply
+from spoolscan.receiver.reply import LOOP, OWN_LOOP, TOO_BIG, Reply
 
 
 class Inbound:
@@ -21,7 +21,7 @@ class Inbound:
     def __init__(self, terms: Terms, *, chunked: bool = False) -> None:
         self._terms = terms
         self._body = Chunked(terms.bare_lf) if chunked else Dotted(terms.bare_lf)
-        self._hops = HopCounter()
+        self._hops = HopCounter(terms.host)
         self._size = 0
         self._announced = 0
         self._dropped = 0
@@ -68,4 +68,6 @@ class Inbound:
             return TOO_BIG
         if self._hops.feed(chunk) > self._terms.hops:
             return LOOP
+        if self._hops.own > self._terms.own_hops:
+            return OWN_LOOP
         return None
