@@ -22,7 +22,7 @@ STAGES = ("receiver", "scanner", "forwarder")
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "livefile", "notices", "watch", "ready"],
+        *["disk", "spool", "config", "config.*", "livefile", "notices", "watch", "ready", "users"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
@@ -31,6 +31,8 @@ FLOORS = {
         *["stage", "supervisor"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark"],
+        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
+        *["receiver.visitor"],
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
@@ -53,6 +55,8 @@ MAY = {
     "disk": {"os.unlink"},
     "spool": {"disk.rename_new", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
+    "receiver.listeners": {"os.unlink"},  # a socket that nobody listens on any more
+    "users": {"os.replace"},  # its own file
     "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans
 }

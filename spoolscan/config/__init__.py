@@ -27,7 +27,7 @@ from spoolscan.config.engines import (
 from spoolscan.config.forwarder import Forwarder, Timeouts
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
-from spoolscan.config.receiver import Receiver
+from spoolscan.config.receiver import TLS, Auth, Receiver
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
@@ -35,6 +35,8 @@ from spoolscan.scanner.bounds import Bounds
 
 __all__ = [
     "FILE",
+    "TLS",
+    "Auth",
     "ClamdSettings",
     "CommandSettings",
     "Config",

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from spoolscan.receiver.arguments import read_chunk, read_mail, read_rcpt
 from spoolscan.receiver.attributes import XCLIENT, XFORWARD, BadAttribute, read_attributes
-from spoolscan.receiver.dialogue import MECHANISMS, Dialogue
+from spoolscan.receiver.dialogue import MECHANISMS, BadAnswer, Dialogue
 from spoolscan.receiver.events import DataStarts, Identify, Mail, Question, State
 from spoolscan.receiver.reply import (
     ALREADY,
+    CANCELLED,
     CANNOT_VERIFY,
     HELLO_FIRST,
     HELP,
@@ -127,8 +128,22 @@ def auth(session: Session, argument: str) -> Outcome:
     mechanism, _, initial = argument.partition(" ")
     if mechanism.upper() not in MECHANISMS:
         return NO_MECHANISM
-    session.begin_dialogue(Dialogue(mechanism.upper()), initial.strip(" "))
-    return None
+    dialogue = Dialogue(mechanism.upper())
+    if not initial:
+        return session.challenge(dialogue)
+    session.dialogue = dialogue
+    return respond(session, initial.strip(" ").removeprefix("="))
+
+
+def respond(session: Session, answer: str) -> Outcome:
+    """What stands in the line behind a challenge."""
+    dialogue = session.dialogue
+    if dialogue is None or answer == "*":
+        return CANCELLED
+    try:
+        return dialogue.answer(answer) or session.challenge(dialogue)
+    except BadAnswer as error:
+        return Reply(501, "5.5.2", str(error))
 
 
 def mail(session: Session, argument: str) -> Outcome:

@@ -35,8 +35,15 @@ from typing import Final
 
 from spoolscan.receiver.address import NULL
 from spoolscan.receiver.attributes import NOTHING, Attributes
-from spoolscan.receiver.commands import FOREIGN_VERBS, IDLE, LAST_IN_GROUP, TABLE
-from spoolscan.receiver.dialogue import BadAnswer, Dialogue
+from spoolscan.receiver.commands import (
+    FOREIGN_VERBS,
+    IDLE,
+    LAST_IN_GROUP,
+    TABLE,
+    Outcome,
+    respond,
+)
+from spoolscan.receiver.dialogue import Dialogue
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import (
     Abandoned,
@@ -59,7 +66,6 @@ from spoolscan.receiver.events import (
 from spoolscan.receiver.inbound import Inbound
 from spoolscan.receiver.reply import (
     BARE_LF,
-    CANCELLED,
     CONTROL,
     EARLY,
     FOREIGN,
@@ -97,12 +103,12 @@ class Session:
         self.origin: Attributes = NOTHING  # of the next message, by XFORWARD
         self.mail = Mail(NULL)
         self.recipients: list[Rcpt] = []
+        self.dialogue: Dialogue | None = None  # the last that began
         self._greeted = False
         self._buffer = bytearray()
         self._output = bytearray()
         self._events: deque[Event] = deque()
         self._question: Question | None = None
-        self._dialogue: Dialogue | None = None
         self._errors = 0
         self._idle = 0
         self._logins = 0
@@ -219,13 +225,11 @@ class Session:
         self._events.append(StartTLS())
         self.state = State.TLS
 
-    def begin_dialogue(self, dialogue: Dialogue, initial: str) -> None:
-        """AUTH begins; ``initial`` is the peer's first answer, "" where it gave none."""
-        if initial:
-            self._dialogue = dialogue
-            self._respond("" if initial == "=" else initial)
-        else:
-            self._challenge(dialogue)
+    def challenge(self, dialogue: Dialogue) -> Reply:
+        """The next line answers what this asks."""
+        self.dialogue = dialogue
+        self.state = State.AUTH
+        return Reply(334, "", dialogue.challenge)
 
     def begin_chunk(self, size: int, refusal: Reply | None, *, last: bool) -> None:
         """The next bytes are of the message; where there is a refusal, they are dropped first."""
@@ -289,7 +293,7 @@ class Session:
         elif text != text.translate(None, _CONTROLS):
             self._say(CONTROL)
         elif answers:
-            self._respond(words)
+            self._follow(respond(self, words))
         elif verb in FOREIGN_VERBS:
             self.close(FOREIGN)
         else:
@@ -301,7 +305,9 @@ class Session:
         if self.state is State.CLOSED:
             return
         cell = TABLE[verb][self.state] if verb in TABLE else UNKNOWN
-        outcome = cell if isinstance(cell, Reply) else cell(self, argument)
+        self._follow(cell if isinstance(cell, Reply) else cell(self, argument))
+
+    def _follow(self, outcome: Outcome) -> None:
         if isinstance(outcome, Reply):
             self._say(outcome)
         elif outcome is not None:
@@ -316,29 +322,6 @@ class Session:
             self._errors += 1
             if self._errors > self.terms.errors:
                 self.close(TOO_MANY_ERRORS)
-
-    # -- logging in --------------------------------------------------------------------------------
-
-    def _challenge(self, dialogue: Dialogue) -> None:
-        self._dialogue = dialogue
-        self.state = State.AUTH
-        self._say(Reply(334, "", dialogue.challenge))
-
-    def _respond(self, answer: str) -> None:
-        """The peer answered our challenge, or gives up."""
-        dialogue, self._dialogue = self._dialogue, None
-        if dialogue is None or answer == "*":
-            self._say(CANCELLED)
-            return
-        try:
-            login = dialogue.answer(answer)
-        except BadAnswer as error:
-            self._say(Reply(501, "5.5.2", str(error)))
-            return
-        if login is None:
-            self._challenge(dialogue)
-        else:
-            self._events.append(login)
 
     # -- answers -----------------------------------------------------------------------------------
 
