@@ -43,16 +43,17 @@ def read_mail(argument: str, *, auth: bool) -> Mail | Reply:
         return Reply(501, "5.1.7", str(error))
     except BadParameter as error:
         return Reply(501, "5.5.4", str(error))
+    bare = not parameters.pop("SMTPUTF8", "")
+    complete = all(parameters.values())
     size = parameters.pop("SIZE", "0")
     body = parameters.pop("BODY", "").upper()
     ret = parameters.pop("RET", "").upper()
     envid = _decoded(parameters.pop("ENVID", ""), _ENVID)
-    bare = not parameters.pop("SMTPUTF8", "")
     author = _decoded(parameters.pop("AUTH", ""), _ORCPT) if auth else ""
     if parameters:
         return NOT_SUPPORTED
-    known = body in _BODIES and ret in _RETS and bare and _SIZE.fullmatch(size)
-    if not known or envid is None or author is None:
+    known = body in _BODIES and ret in _RETS and _SIZE.fullmatch(size)
+    if not (known and bare and complete) or envid is None or author is None:
         return BAD_VALUE
     return Mail(path, int(size), body, utf8, ret, envid)
 
@@ -66,11 +67,12 @@ def read_rcpt(argument: str, *, utf8: bool) -> Rcpt | Reply:
         return Reply(501, "5.1.3", str(error))
     except BadParameter as error:
         return Reply(501, "5.5.4", str(error))
+    complete = all(parameters.values())
     notify = parameters.pop("NOTIFY", "").upper()
     orcpt = _original(parameters.pop("ORCPT", ""), utf8=utf8)
     if parameters:
         return NOT_SUPPORTED
-    if not _is_notify(notify) or orcpt is None:
+    if not complete or not _is_notify(notify) or orcpt is None:
         return BAD_VALUE
     return NO_RECIPIENT if path == NULL else Rcpt(path, notify, orcpt)
 

@@ -132,7 +132,7 @@ def auth(session: Session, argument: str) -> Outcome:
     if not initial:
         return session.challenge(dialogue)
     session.dialogue = dialogue
-    return respond(session, initial.strip(" ").removeprefix("="))
+    return respond(session, "" if initial.strip(" ") == "=" else initial.strip(" "))
 
 
 def respond(session: Session, answer: str) -> Outcome:
