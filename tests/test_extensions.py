@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import sessionfuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from talk import ENVELOPE, HELLO, TERMS, Talk, cuts, talk
@@ -593,3 +594,11 @@ def test_a_chunk_that_was_handed_out_is_not_lost_to_a_refusal() -> None:
     done.settle()
     assert done.codes[-2:] == ["451", "250"]
     assert done.messages == []
+
+
+def test_fuzzed_conversations_break_nothing() -> None:
+    tally = sessionfuzz.rounds(3000, 1)
+    assert not [crash.story for crash in tally.crashes.values()]
+    assert tally.inputs == 3000
+    assert tally.messages > 200
+    assert {"CLOSED", "READY", "MAIL", "RCPT", "BDAT", "DATA", "AUTH"} <= set(tally.states)

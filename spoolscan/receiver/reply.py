@@ -7,10 +7,12 @@ printable ASCII within lines of 512 bytes: nothing that a peer sent can start a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 _REPLY_BYTES: Final = 512  # RFC 5321 4.5.3.1.5, with the code and CRLF
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Reply:
 
 def printable(text: str, length: int) -> str:
     """At most ``length`` characters of the text; all but printable ASCII became ``?``."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text[:length])
+    return _UNPRINTABLE.sub("?", text[:length])
 
 
 OK: Final = Reply(250, "2.0.0", "ok")
