@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import traceback
+from logging.handlers import SysLogHandler
 from typing import Final
 
 _LONGEST: Final = 200
@@ -62,7 +63,19 @@ def failure(stage: str, queue_id: str, error: Exception, /) -> None:
 
 def setup(stage: str, level: str = "info") -> None:
     """Send events to standard error.  With a terminal or journald there the time is not ours."""
-    handler = logging.StreamHandler(sys.stderr)
+    _send_to(logging.StreamHandler(sys.stderr), stage, level)
+
+
+def setup_syslog(stage: str, level: str = "info") -> None:
+    """Send events to syslog, or nowhere where there is none."""
+    try:
+        handler: logging.Handler = SysLogHandler("/dev/log", SysLogHandler.LOG_MAIL)
+    except OSError:
+        handler = logging.NullHandler()
+    _send_to(handler, stage, level)
+
+
+def _send_to(handler: logging.Handler, stage: str, level: str) -> None:
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]

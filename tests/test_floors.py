@@ -32,7 +32,7 @@ FLOORS = {
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark"],
         *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
-        *["receiver.visitor"],
+        *["receiver.stdio", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),

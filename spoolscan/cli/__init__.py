@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "smtpd": "spoolscan.cli.stages:smtpd",
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
+    "passwd": "spoolscan.cli.passwd:passwd",
     "inspect": "spoolscan.cli.inspect:inspect",
     "demo": "spoolscan.cli.demo:demo",
 }

@@ -22,7 +22,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from spoolscan import config, log
 from spoolscan.receiver.connection import Connection
@@ -34,6 +34,7 @@ from spoolscan.receiver.house import House
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
 from spoolscan.receiver.judge import Judge
 from spoolscan.receiver.limits import Limits
+from spoolscan.receiver.link import Link
 from spoolscan.receiver.listeners import Listeners, inherited
 from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
@@ -54,7 +55,7 @@ class Receiver:
     def __init__(self, site: config.Site, settings: config.Receiver, spool: Spool) -> None:
         self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
-        self._listeners = Listeners(inherited())
+        self._listeners = Listeners({})
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
         self._counted: dict[asyncio.Task[None], IPAddress] = {}  # against whom
@@ -120,6 +121,7 @@ class Receiver:
     async def start(self) -> None:
         """Listen on all addresses, or on none.  Raises ConfigError, TemporaryFailure."""
         try:
+            self._listeners = Listeners(inherited())
             self._listeners.open(self._doors(self._settings))
         except BaseException:
             self._intake.close()
@@ -160,6 +162,28 @@ class Receiver:
             os.close(self._spare)
             self._spare = -1
 
+    async def serve_socket(self, sock: socket.socket) -> None:
+        """Talk to one peer that somebody else accepted, in place of `start`; ends when it does."""
+        name = sock.getpeername()
+        peer = parse_peer(name[0]) if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+        self._take_in(sock, peer, Door("smtp", "stdin", 0))
+        await self._until_all_left()
+
+    async def serve_pipes(self, source: IO[bytes], sink: IO[bytes]) -> None:
+        """The same, to a program of this host that we do not meet over a network: it is trusted."""
+        visitor = Visitor(self._policy, None, None, local=True)
+        terms = self._terms(Door("smtp", "stdin", None), may_introduce=False)
+        connection = Connection(self._house, replace(terms, starttls=False), visitor)
+        link = await Link.over_pipes(source, sink)
+        task = asyncio.get_running_loop().create_task(connection.attend(link))
+        self._connections[task] = connection
+        task.add_done_callback(self._farewell)
+        await self._until_all_left()
+
+    async def _until_all_left(self) -> None:
+        if self._connections:
+            await asyncio.wait(list(self._connections))
+
     # -- accepting ---------------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket, door: Door) -> None:
@@ -170,8 +194,10 @@ class Receiver:
         except OSError as error:
             self._cannot_accept(listener, error)
             return
+        self._take_in(sock, None if door.local else parse_peer(address[0]), door)
+
+    def _take_in(self, sock: socket.socket, peer: IPAddress | None, door: Door) -> None:
         sock.setblocking(False)
-        peer = None if door.local else parse_peer(address[0])
         visitor = Visitor(self._policy, self._house.names, peer, local=door.local)
         proxied = any(peer in network for network in self._proxies) if peer else False
         whose = None if proxied else visitor.owner
