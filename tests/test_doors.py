@@ -1,5 +1,5 @@
-"""Every door of the receiver as who comes through it sees it: TLS, submission, LMTP, load balancers,
-a mail server before us, systemd, inetd.
+"""Every door of the receiver as who comes through it sees it: TLS, submission, LMTP, a load
+balancer or a mail server before us, systemd, inetd.
 
 Long, because each door needs a peer of its own.
 """
@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from test_receiver import (  # the same world
     MESSAGE,
     OWN,
     SETTINGS,
+    Peer,
     connected,
     drafts,
     make,
@@ -252,8 +254,9 @@ SUBMISSION = SECURE.but(auth=Auth(enabled=True, delay=0.0, failures=Rate(2, 600.
 
 
 def enlist(spool: Spool) -> None:
-    Path(spool.path("etc") if hasattr(spool, "etc") else f"{spool.root}/etc").mkdir(exist_ok=True)
-    Users(Path(spool.root) / "etc" / "users").change("alice", Hashed.of("secret"))
+    folder = Path(spool.root) / "etc"
+    folder.mkdir()
+    Users(folder / "users").change("alice", Hashed.of("secret"))
 
 
 @on_loop
@@ -411,13 +414,18 @@ async def test_lmtp_over_a_socket_of_this_host(spool: Spool) -> None:
     with socket.socket(socket.AF_UNIX) as dead:  # its owner was killed
         dead.bind(str(path))
 
-    def work() -> None:
-        with smtplib.LMTP(str(path)) as client:
-            client.sendmail("a@b.example", ["bob@site.example", "eve@elsewhere.example"], MESSAGE)
-
     async with receiving(spool, LOCAL) as receiver:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        await in_thread(work)
+        peer = Peer(*await asyncio.open_unix_connection(str(path)))
+        await peer.reply()
+        await peer.say(b"LHLO client.example")
+        await peer.say(b"MAIL FROM:<>")
+        for address in (b"bob@site.example", b"eve@elsewhere.example"):
+            assert (await peer.say(b"RCPT TO:<" + address + b">")).startswith("250 ")
+        await peer.say(b"DATA")
+        assert (await peer.say(b"x\r\n.")).startswith("250 2.0.0 queued as ")
+        assert (await peer.reply()).startswith("250 2.0.0 queued as ")
+        peer.writer.close()
         async with connected(receiver) as peer:
             await peer.reply()
             assert (await peer.say(b"EHLO x")).startswith("502 ")
@@ -546,22 +554,21 @@ async def test_who_does_not_begin_with_the_header_hears_nothing(spool: Spool) ->
             async with connected(receiver) as peer:
                 peer.writer.write(stream)
                 peer.writer.write_eof()
-                try:
+                with suppress(ConnectionResetError):
                     assert await peer.reader.read() == b""
-                except ConnectionResetError:
-                    pass
 
 
 @on_loop
 async def test_limits_count_whom_the_load_balancer_speaks_for(spool: Spool) -> None:
-    async with receiving(spool, BALANCED.but(connections_per_address=1)) as receiver:
-        async with connected(receiver) as one, connected(receiver) as two:
-            for peer, answer in ((one, "220 "), (two, "421 4.7.0")):
-                peer.writer.write(HEADERS[0][0])
-                assert (await peer.reply()).startswith(answer)
-            async with connected(receiver) as three:
-                three.writer.write(HEADERS[1][0])
-                assert (await three.reply()).startswith("220 ")
+    async with (
+        receiving(spool, BALANCED.but(connections_per_address=1)) as receiver,
+        connected(receiver) as one,
+        connected(receiver) as two,
+        connected(receiver) as three,
+    ):
+        for peer, header, answer in ((one, 0, "220 "), (two, 0, "421 4.7.0"), (three, 1, "220 ")):
+            peer.writer.write(HEADERS[header][0])
+            assert (await peer.reply()).startswith(answer)
 
 
 @on_loop
@@ -651,6 +658,8 @@ async def test_postfix_hands_on_who_sent_it_and_speaks_tls(spool: Spool) -> None
         front = PostfixServer(["x@inside.example.com"], outside=port)
         with (front.root / "etc" / "main.cf").open("a") as file:
             file.write("smtp_send_xforward_command = yes\nsmtp_tls_security_level = may\n")
+        with (front.root / "etc" / "master.cf").open("a") as file:
+            file.write("tlsmgr unix - - n 1000? 1 tlsmgr\n")
         with front:
             with smtplib.SMTP("127.0.0.1", front.port, timeout=60) as client:
                 client.ehlo("origin.example")
@@ -737,15 +746,26 @@ def smtpd(gateway: Gateway, *options: str) -> list[str]:
     return [sys.executable, "-m", "spoolscan", "--spool", str(gateway.root), "smtpd", *options]
 
 
+AS_SYSTEMD = """
+import fcntl, os, sys
+spare = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 20) for word in sys.argv[1:3]]
+for number, descriptor in enumerate(spare, 3):
+    os.dup2(descriptor, number)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="mail:lmtp")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 def test_sockets_that_systemd_opened_are_listened_on_and_no_others(gateway: Gateway) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as two,
     ):
-        script = f'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=mail:lmtp exec "$@" 3<&{one.fileno()}'
-        script += f" 4<&{two.fileno()}"
         process = subprocess.Popen(
-            ["/bin/sh", "-c", script, "sh", *smtpd(gateway)],
+            [
+                *(sys.executable, "-c", AS_SYSTEMD, str(one.fileno()), str(two.fileno())),
+                *smtpd(gateway),
+            ],
             pass_fds=(one.fileno(), two.fileno()),
             stderr=subprocess.PIPE,
         )

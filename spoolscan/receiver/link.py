@@ -29,6 +29,8 @@ class Link:
         self._reader = reader
         self._writer = writer
         self._sock: socket.socket | None = None
+        self._beneath: asyncio.StreamWriter | None = None  # closes all when nobody holds it
+        self._in_handshake = False
 
     @classmethod
     async def over_socket(
@@ -45,7 +47,7 @@ class Link:
             ssl_handshake_timeout=seconds if context else None,
             ssl_shutdown_timeout=_LINGER_SECONDS if context else None,
         )
-        transport.set_write_buffer_limits(0)  # drained means: the kernel has it all
+        _hold_nothing(transport)
         link = cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         link._sock = sock
         return link
@@ -58,7 +60,7 @@ class Link:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
         nothing = asyncio.StreamReaderProtocol(asyncio.StreamReader())  # for its flow control
         transport, _ = await loop.connect_write_pipe(lambda: nothing, sink)
-        transport.set_write_buffer_limits(0)
+        _hold_nothing(transport)
         return cls(reader, asyncio.StreamWriter(transport, nothing, None, loop))
 
     @property
@@ -95,6 +97,7 @@ class Link:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=SEGMENT)
         protocol = asyncio.StreamReaderProtocol(reader)
+        self._in_handshake = True
         transport = await loop.start_tls(
             self._writer.transport,
             protocol,
@@ -106,7 +109,9 @@ class Link:
         if transport is None:
             raise ConnectionResetError("the peer hung up in the handshake")
         protocol.connection_made(transport)  # which start_tls leaves to us
-        transport.set_write_buffer_limits(0)
+        _hold_nothing(transport)
+        self._in_handshake = False
+        self._beneath = self._writer
         self._reader = reader
         self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
 
@@ -117,7 +122,7 @@ class Link:
         """
         with suppress(OSError):
             async with asyncio.timeout(_LINGER_SECONDS):
-                if not self._writer.can_write_eof():  # TLS says good-bye by itself
+                if self.tls:  # which says good-bye by itself
                     self._writer.close()
                     await self._writer.wait_closed()
                     return
@@ -133,8 +138,18 @@ class Link:
     async def close(self) -> None:
         """End now, and wait until it has."""
         self.abort()
+        if self._in_handshake:  # the streams in the clear would never hear of it
+            return
         with suppress(OSError):
             await self._writer.wait_closed()
+
+
+def _hold_nothing(transport: asyncio.WriteTransport) -> None:
+    """Drained shall mean that the kernel has it all.
+
+    TLS in asyncio compares by >=: with a limit of 0 it would wait with nothing to be written.
+    """
+    transport.set_write_buffer_limits(high=1, low=0)
 
 
 async def introduction(sock: socket.socket) -> IPAddress | None:

@@ -24,8 +24,6 @@ What it guarantees:
   threats 4R, 5R);
 - memory is bounded by one segment and one command line, whatever is sent; time is linear in it;
 - no byte sequence raises.  RuntimeError means that the driver broke the rules above.
-
-A new command is a row of `commands.TABLE` and a function.
 """
 
 from __future__ import annotations

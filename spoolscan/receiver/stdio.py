@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import stat
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +52,8 @@ async def _serve(settings: config.Config, spool: Spool, peer: socket.socket | No
     if peer is not None:
         serving = asyncio.create_task(receiver.serve_socket(peer))
     else:
-        serving = asyncio.create_task(receiver.serve_pipes(sys.stdin.buffer, sys.stdout.buffer))
+        source, sink = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
+        serving = asyncio.create_task(receiver.serve_pipes(source, sink))
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
