@@ -45,16 +45,20 @@ class LiveFile(Generic[T]):
         parse: Callable[[bytes, str], T],
         on_problem: Callable[[ConfigError], None],
         largest: int = _LARGEST,
+        *,
+        absent: bytes | None = None,
     ) -> None:
         """Read the file.  Raises ConfigError: unreadable (path and reason), or what ``parse`` says.
 
         ``parse`` is given the bytes and the path; ``on_problem`` is told of every later problem,
-        once a change, from within `current`.  ``largest`` bounds the file, in bytes.
+        once a change, from within `current`.  ``largest`` bounds the file, in bytes.  ``absent`` is
+        what counts as long as there was no file; None: there has to be one.
         """
         self.path = path
         self._parse = parse
         self._on_problem = on_problem
         self._largest = largest
+        self._absent = absent
         self._seen = self._read()
         self._value = self._parsed(self._seen)
 
@@ -63,7 +67,7 @@ class LiveFile(Generic[T]):
         if self._seen.state is not None and self._seen.state == _state(self.path):
             return self._value
         seen = self._read()
-        if seen.state is None and seen.content == b"":
+        if seen.state is None and seen.content == b"" and seen.content != self._absent:
             return self._value  # an editor at work
         changed = seen.content != self._seen.content
         self._seen = seen
@@ -84,7 +88,10 @@ class LiveFile(Generic[T]):
             # A fifo must not make us wait for its writer.
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) and self._absent is not None:
+                return _Reading(None, self._absent)
             return _Reading(None, _unreadable(self.path, error))
+        self._absent = None
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

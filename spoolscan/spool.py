@@ -276,6 +276,11 @@ def _write_whole(path: str, content: bytes) -> None:
         _close(descriptor)
 
 
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        disk.unlink(path)
+
+
 class Spool:
     """The directories under one root.  Opening it reads nothing; `check` does."""
 
@@ -407,6 +412,20 @@ class Spool:
         self.explain(target, why)
         self.shift(self.path(state, queue_id), target)
 
+    def expunge(self, place: str, queue_id: str) -> None:
+        """Delete a message of quarantine/DATE/, with all that lies beside it.
+
+        Raises TemporaryFailure.  What is gone already is as good.
+        """
+        path = self.path(place, queue_id)
+        with _doing(f"deleting {place}/{queue_id}"):
+            for name in disk.listing_if_there(f"{path}_d"):
+                _unlink(f"{path}_d/{name}")
+            disk.remove_directory(f"{path}_d")
+            _unlink(f"{path}.why.txt")
+            _unlink(path)
+            disk.remove_directory(self.path(place))
+
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.
 
@@ -415,6 +434,13 @@ class Spool:
         text = why.replace("\r\n", "\n").replace("\n", "\r\n")
         with _doing(f"writing {target}.why.txt"):
             _write_whole(f"{target}.why.txt", text.encode("utf-8", "backslashreplace"))
+
+    def note(self, name: str, data: bytes) -> None:
+        """Write ``var/NAME``, all of it or nothing.  Raises TemporaryFailure."""
+        path = self.path("var", name)
+        with _doing(f"writing var/{name}"):
+            _write_whole(f"{path}.new", data)
+            disk.rename_over(f"{path}.new", path)
 
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""

@@ -16,6 +16,14 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
+def seconds(text: str) -> float:
+    """A duration as it is written.  Raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if found is None:
+        raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
+    return float(found[1]) * _UNITS[found[2]]
+
+
 class Rate(NamedTuple):
     """So many within so many seconds."""
 
@@ -24,12 +32,7 @@ class Rate(NamedTuple):
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
-        if found is None:
-            raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
-        return float(found[1]) * _UNITS[found[2]]
-    return value
+    return seconds(value) if isinstance(value, str) else value
 
 
 def _size(value: object) -> object:

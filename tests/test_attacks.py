@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builders import envelope, names, put, spool_in
+from builders import disposer_of, envelope, names, put, spool_in
 
 from spoolscan import config, log
 from spoolscan.cli.init import lay_out
@@ -26,7 +26,6 @@ from spoolscan.notices import Notifier, Templates
 from spoolscan.receiver.server import Receiver
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.daemon import Scanner
-from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.pool import DecodedPart, Worker, WorkerDied
 from spoolscan.scanner.trouble import Trouble
 from spoolscan.spool import Message, Spool
@@ -326,7 +325,7 @@ def test_a_disk_too_full_for_the_parts_costs_no_second_notice_to_the_sender_eith
     world = World(tmp_path)
     site = world.config.site
     settings = world.config.model_copy(update={"notices": Notices(sender=True)})
-    disposer = Disposer(world.spool, settings, Templates(settings.template_folders()))
+    disposer = disposer_of(world.spool, settings)
     report = Report(findings=[Finding(Verdict.INFECTED, (), "x", "y")])
     put(world.spool, sender=f"alice@{site.domains[0]}", peer_address="127.0.0.1")
     (entry,) = world.spool.entries("incoming")

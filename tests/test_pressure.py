@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import AsyncExitStack
+import resource
+import tracemalloc
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from test_receiver import (  # the same world
 )
 
 from spoolscan import disk
-from spoolscan.receiver import watermark
+from spoolscan.receiver import descriptors, watermark
 from spoolscan.receiver.limits import Rates
 from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.watermark import Watermark
@@ -157,6 +159,51 @@ async def test_a_thousand_connections_cut_in_a_message_leave_nothing(spool: Spoo
         await gone(spool.path("tmp"))
     assert drafts(spool) == []
     assert stored(spool) == []
+
+
+@on_loop
+async def test_a_command_line_without_end_is_cut_off_and_kept_nowhere(spool: Spool) -> None:
+    block = b"x" * 1_000_000
+    async with receiving(spool) as receiver, connected(receiver) as peer:
+        assert (await peer.reply()).startswith("220 ")
+        tracemalloc.start()
+        sent = 0
+        with suppress(OSError):
+            while sent < 1_000 * len(block):
+                await _write(peer, block)
+                sent += len(block)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert sent < 50 * len(block)
+    assert most < 4_000_000  # of which one block, and what the kernel did not take of it, is ours
+
+
+@on_loop
+async def test_a_thousand_silent_peers_keep_no_honest_one_waiting(spool: Spool) -> None:
+    async with (
+        receiving(spool, OWN.but(connections=MANY + 10, stress=100)) as receiver,
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(MANY):
+            await stack.enter_async_context(connected(receiver))
+        async with connected(receiver) as peer:
+            await peer.begin()
+            assert (await peer.say(b"x\r\n.")).startswith("250 ")
+
+
+def test_descriptors_are_asked_for_and_it_is_told_where_there_are_too_few(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = (1024, 4096)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: given.append(both))
+    descriptors.provide(400)
+    descriptors.provide(1000)
+    assert caplog.records == []
+    descriptors.provide(10_000)
+    assert given == [(2100, 4096), (4096, 4096)]
+    assert "event=few-descriptors" in caplog.records[0].getMessage()
 
 
 # -- stress and patience ---------------------------------------------------------------------------

@@ -30,7 +30,14 @@ COMMANDS: Final = {
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "passwd": "spoolscan.cli.passwd:passwd",
+    "recipients": "spoolscan.cli.recipients:recipients",
     "inspect": "spoolscan.cli.inspect:inspect",
+    "rules": "spoolscan.cli.rules:rules",
+    "quarantine": "spoolscan.cli.quarantine:group",
+    "jobs": "spoolscan.cli.jobs:jobs",
+    "daysumm": "spoolscan.cli.daysumm:daysumm",
+    "log": "spoolscan.cli.history:log",
+    "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",
 }
 _USAGE: Final = 64  # EX_USAGE

@@ -14,7 +14,8 @@ class Client:
     ``address`` is None where the socket has none; ``name`` is the confirmed name of the address in
     lower case, "" for none; ``helo`` is what it calls itself, and is worth nothing.  ``trusted``
     says that it is in the site's own networks, ``user`` as whom it authenticated ("" for nobody),
-    ``tls`` protocol and cipher of the session ("" in the clear).
+    ``tls`` protocol and cipher of the session ("" in the clear).  ``unsure`` says that there may be
+    a name: the lookup had no answer.
     """
 
     address: IPAddress | None = None
@@ -23,6 +24,7 @@ class Client:
     trusted: bool = False
     user: str = ""
     tls: str = ""
+    unsure: bool = False
 
     @property
     def ours(self) -> bool:

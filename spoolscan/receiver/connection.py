@@ -4,6 +4,9 @@ At most one segment is read ahead of the disk: while the spool writes, nothing i
 peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
 
 A peer that drips gains nothing (`patience`); who asks for too much in a time is put off (`limits`).
+
+Longer than most modules here, so that the life of a connection, and of the message in it, is read
+in one place.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ from spoolscan.spool import Draft
 _HANDSHAKE_SECONDS: Final = 30.0
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+CANNOT_JUDGE: Final = Reply(451, "4.3.0", "trouble of our own, try again later")
 DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
@@ -68,6 +72,7 @@ class Connection:
         self._session = Session(terms)
         self._mail = Mail(NULL)
         self._rulings: list[Ruling] = []  # one for each recipient accepted
+        self._dropping = False  # nobody gets the message under way
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
@@ -113,6 +118,7 @@ class Connection:
         """The same over a link that stands.  ``early`` is what was sent before our banner."""
         self._link = link
         self._visitor.look_up()
+        self._house.judge.expect(self._peer)
         try:
             await self._greet(link, early)
             await self._converse(link)
@@ -200,7 +206,7 @@ class Connection:
                 self._rulings.clear()
                 self._session.answer(await self._admit(event))
             case Rcpt(recipient):
-                self._session.answer(await self._judge(recipient))
+                await self._judge(recipient)
             case DataStarts():
                 self._session.answer(await self._begin(event))
             case Chunk(data):
@@ -216,6 +222,7 @@ class Connection:
                 self._session.answer(await self._admit_user(event))
             case Identify(said):
                 self._visitor.become(said)
+                self._house.judge.expect(self._peer)
                 self._recognise()
                 self._session.answer(OK)
 
@@ -302,16 +309,34 @@ class Connection:
             or SENDER_OK
         )
 
-    async def _judge(self, recipient: Path) -> Reply:
+    async def _judge(self, recipient: Path) -> None:
         if refusal := self._house.limits.recipient(self._visitor.owner):
-            return refusal
-        ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
-        await self._pause(ruling.delay)
+            self._session.answer(refusal)
+            return
+        try:
+            ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        except Exception as error:  # what is not understood is temporary
+            log.failure("receiver", "-", error)
+            ruling = Ruling(CANNOT_JUDGE, "failed")
         if ruling.reply.positive:
             self._rulings.append(ruling)
+            self._session.answer(ruling.reply)
+            return
+        log.event(
+            "receiver",
+            "-",
+            event="denied",
+            peer=self._peer,
+            sender=self._mail.sender.text,
+            to=recipient.text,
+            why=ruling.why,
+            reply=ruling.reply.text,
+        )
+        await self._pause(min(ruling.delay, self._house.patience.command_seconds))
+        if ruling.hang_up:
+            self._session.close(ruling.reply)
         else:
-            log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
-        return ruling.reply
+            self._session.answer(ruling.reply)
 
     async def _pause(self, seconds: float) -> None:
         """Let the peer wait, but not whoever wants us to stop."""
@@ -323,7 +348,8 @@ class Connection:
 
     async def _begin(self, event: DataStarts) -> Reply:
         recipients = self._kept(event)
-        if not recipients:
+        self._dropping = not recipients
+        if self._dropping:
             return GO_AHEAD
         client = await self._client()
         session, utf8 = self._session, event.mail.utf8
@@ -343,6 +369,7 @@ class Connection:
             helo=envelope.helo,
             sender=envelope.sender,
             recipients=len(envelope.recipients),
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
         )
         return GO_AHEAD
 
@@ -355,6 +382,7 @@ class Connection:
                     "receiver",
                     "-",
                     event="discarding",
+                    why=ruling.why,
                     peer=self._peer,
                     sender=event.mail.sender.text,
                     to=rcpt.recipient.text,
@@ -378,9 +406,11 @@ class Connection:
             await self._discard()
 
     async def _commit(self) -> Reply:
+        if self._dropping:
+            return DISCARDED
         draft = self._draft
         if draft is None:
-            return DISCARDED
+            raise RuntimeError("a message ended that was never begun")
         try:
             await self._house.intake.commit(draft, bytes(self._pending))
         except Exception as error:

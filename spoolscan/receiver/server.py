@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from spoolscan import config, log
+from spoolscan.receiver import descriptors
 from spoolscan.receiver.connection import Connection
 from spoolscan.receiver.door import Door
 from spoolscan.receiver.dotted import BareLF
@@ -32,7 +33,7 @@ from spoolscan.receiver.events import Terms
 from spoolscan.receiver.gatekeeper import Gatekeeper
 from spoolscan.receiver.house import House
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
-from spoolscan.receiver.judge import Judge
+from spoolscan.receiver.judge import Judge, make
 from spoolscan.receiver.limits import Limits
 from spoolscan.receiver.link import Link
 from spoolscan.receiver.listeners import Listeners, inherited
@@ -52,7 +53,14 @@ _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 class Receiver:
     """Takes mail from the network into a spool.  To be made and used inside a running loop."""
 
-    def __init__(self, site: config.Site, settings: config.Receiver, spool: Spool) -> None:
+    def __init__(
+        self,
+        site: config.Site,
+        settings: config.Receiver,
+        spool: Spool,
+        judge: Judge | None = None,
+    ) -> None:
+        """``judge`` is made of the site's settings alone where none is given."""
         self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
         self._listeners = Listeners({})
@@ -61,9 +69,9 @@ class Receiver:
         self._counted: dict[asyncio.Task[None], IPAddress] = {}  # against whom
         self._limits = Limits(settings.limits, time.monotonic)
         self._spare = -1  # a file descriptor for the time when there is no other
-        self._furnish(site, settings)
+        self._furnish(site, settings, judge)
 
-    def _furnish(self, site: config.Site, settings: config.Receiver) -> None:
+    def _furnish(self, site: config.Site, settings: config.Receiver, judge: Judge | None) -> None:
         """What new connections are served by; those under way keep what they began with.
 
         Raises ConfigError, and all is as before then.
@@ -73,6 +81,7 @@ class Receiver:
             self._limits = Limits(settings.limits, time.monotonic)
         self._stress = Stress(max(1, settings.connections * settings.stress // 100))
         self._intake.watermark.leave(Room(settings.min_free, settings.min_inodes))
+        descriptors.provide(settings.connections)
         self._site = site
         self._settings = settings
         networks = tuple(map(ipaddress.ip_network, site.networks))
@@ -82,7 +91,7 @@ class Receiver:
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
             self._policy,
-            Judge(self._policy),
+            judge or make(config.Config(root=self._root, site=site, receiver=settings)),
             self._intake,
             names,
             Patience(
@@ -131,7 +140,9 @@ class Receiver:
         places = ", ".join(str(door) for door, _ in self._listeners.sockets())
         log.event("receiver", "-", event="listening", at=places)
 
-    def reload(self, site: config.Site, settings: config.Receiver) -> None:
+    def reload(
+        self, site: config.Site, settings: config.Receiver, judge: Judge | None = None
+    ) -> None:
         """Serve new connections by other settings, without ceasing to listen.
 
         ``threads`` and ``probe_interval`` stay as they were.  Raises ConfigError, TemporaryFailure
@@ -140,7 +151,7 @@ class Receiver:
         self._listeners.open(self._doors(settings))
         self._pause()
         try:
-            self._furnish(site, settings)
+            self._furnish(site, settings, judge)
         finally:
             self._listeners.close_others(self._doors(self._settings))
             self._resume()

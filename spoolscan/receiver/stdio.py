@@ -20,6 +20,7 @@ from spoolscan import config, log
 from spoolscan.errors import ConfigError, SpoolscanError
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.server import Receiver
+from spoolscan.receiver.stage import judging
 from spoolscan.spool import Spool
 from spoolscan.stage import check_owner
 
@@ -48,7 +49,8 @@ def serve(root: Path) -> None:
 
 
 async def _serve(settings: config.Config, spool: Spool, peer: socket.socket | None) -> None:
-    receiver = Receiver(settings.site, settings.receiver, spool)
+    judge, checked = judging(settings)
+    receiver = Receiver(settings.site, settings.receiver, spool, judge)
     if peer is not None:
         serving = asyncio.create_task(receiver.serve_socket(peer))
     else:
@@ -63,6 +65,8 @@ async def _serve(settings: config.Config, spool: Spool, peer: socket.socket | No
     finally:
         stopping.cancel()
         await receiver.stop(_GRACE)
+        if checked is not None:
+            checked.close()
     try:
         await serving
     except ValueError as error:  # asyncio takes no file of a disk

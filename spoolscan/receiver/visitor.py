@@ -32,7 +32,7 @@ class Visitor:
         self._policy = policy
         self._names = names
         self._local = local
-        self._name: asyncio.Task[str] | None = None
+        self._name: asyncio.Task[str | None] | None = None
         self._told_name = ""
 
     @property
@@ -53,13 +53,15 @@ class Visitor:
 
     async def client(self, helo: str, user: str, tls: str) -> Client:
         """What is known of it, once its name is."""
+        name = await self._name if self._name is not None else self._told_name
         return Client(
             address=self.address,
-            name=await self._name if self._name is not None else self._told_name,
+            name=name or "",
             helo=helo,
             trusted=self.trusted,
             user=user,
             tls=tls,
+            unsure=name is None,
         )
 
     def become(self, said: Attributes) -> None:
