@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from logging.handlers import SysLogHandler
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -91,7 +92,19 @@ def setup(stage: str, level: str = "info") -> None:
 
     The journal hears them all.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    _send_to(logging.StreamHandler(sys.stderr), stage, level)
+
+
+def setup_syslog(stage: str, level: str = "info") -> None:
+    """Send events to syslog, or nowhere where there is none."""
+    try:
+        handler: logging.Handler = SysLogHandler("/dev/log", SysLogHandler.LOG_MAIL)
+    except OSError:
+        handler = logging.NullHandler()
+    _send_to(handler, stage, level)
+
+
+def _send_to(handler: logging.Handler, stage: str, level: str) -> None:
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]

@@ -11,6 +11,7 @@ from spoolscan import config
 from spoolscan.cli import main
 from spoolscan.config import ClamdSettings, CommandSettings, Config, YaraSettings, host_port, load
 from spoolscan.errors import ConfigError
+from spoolscan.receiver.door import Door
 
 PATH = Path("/somewhere/etc/spoolscan.toml")
 
@@ -50,7 +51,7 @@ def test_an_empty_file_is_all_defaults() -> None:
     settings = read("")
     assert settings == Config(root=Path("/somewhere"))
     assert settings.site.hostname == socket.gethostname()
-    assert settings.receiver.addresses == (("127.0.0.1", 2525),)
+    assert settings.receiver.doors == (Door("smtp", "127.0.0.1", 2525),)
     assert [engine.kind for engine in settings.engine] == ["yara"]
 
 

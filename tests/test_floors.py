@@ -35,6 +35,7 @@ FLOORS = {
             "watch",
             "queue",
             "ready",
+            "users",
         ],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
@@ -50,6 +51,8 @@ FLOORS = {
             f"scanner.{name}"
             for name in ("daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
+        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
+        *["receiver.stdio", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
@@ -74,6 +77,8 @@ MAY = {
     "disk": {"os.unlink", "os.replace", "os.rmdir"},
     "spool": {"disk.rename_new", "disk.rename_over", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
+    "receiver.listeners": {"os.unlink"},  # a socket that nobody listens on any more
+    "users": {"os.replace"},  # its own file
     "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
     "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans

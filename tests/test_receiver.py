@@ -36,6 +36,7 @@ from spoolscan.config import Site
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.receiver import trace
+from spoolscan.receiver.client import Client
 from spoolscan.receiver.reverse import ReverseNames
 from spoolscan.receiver.server import Receiver
 from spoolscan.spool import STATES, Spool
@@ -173,7 +174,8 @@ async def test_a_message_lies_in_incoming_byte_for_byte_under_our_received_field
     assert envelope.recipients == (Recipient("bob@site.example"),)
     assert (envelope.peer_address, envelope.protocol) == ("127.0.0.1", "ESMTP")
     (entry,) = spool.entries("incoming")
-    assert received == trace.received(envelope, entry.queue_id, "gate.site.example")
+    client = Client(ipaddress.ip_address("127.0.0.1"), helo=envelope.helo)
+    assert received == trace.received(client, envelope, entry.queue_id, "gate.site.example")
     assert drafts(spool) == []
 
 
@@ -575,10 +577,9 @@ async def test_a_cancelled_connection_leaves_no_draft(spool: Spool) -> None:
 
 def test_the_received_field_stays_one_field_whatever_the_peer_calls_itself() -> None:
     for helo in ("a\r\nBcc: x", "a (b; c) <d>", "\u202e\xe4\ufffd", "x" * 5000, ""):
-        envelope = Envelope(
-            "", (Recipient('"a;b"@site.example'),), "2001:db8::1", helo, helo, "ESMTP"
-        )
-        field = trace.received(envelope, "20261121t053000z-d6m01v", "gate.site.example")
+        envelope = Envelope("", (Recipient('"a;b"@site.example'),), protocol="ESMTP")
+        client = Client(ipaddress.ip_address("2001:db8::1"), helo, helo, tls=helo)
+        field = trace.received(client, envelope, "20261121t053000z-d6m01v", "gate.site.example")
         assert all(byte in b"\r\n\t" or 0x20 <= byte <= 0x7E for byte in field)
         assert field.endswith(b"\r\n")
         lines = field[:-2].split(b"\r\n")
@@ -591,7 +592,7 @@ def test_the_received_field_stays_one_field_whatever_the_peer_calls_itself() -> 
 
 def test_recipients_are_named_only_where_there_is_one() -> None:
     envelope = Envelope("", (Recipient("a@site.example"), Recipient("b@site.example")))
-    assert b"for <" not in trace.received(envelope, "x", "gate.site.example")
+    assert b"for <" not in trace.received(Client(), envelope, "x", "gate.site.example")
 
 
 class NameServer(asyncio.DatagramProtocol):

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "queue": "spoolscan.cli.queue:group",
     "routes": "spoolscan.cli.routes:group",
+    "passwd": "spoolscan.cli.passwd:passwd",
     "recipients": "spoolscan.cli.recipients:recipients",
     "inspect": "spoolscan.cli.inspect:inspect",
     "rules": "spoolscan.cli.rules:rules",

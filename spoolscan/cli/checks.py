@@ -11,8 +11,10 @@ from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder.destinations import read_table
 from spoolscan.notices import Templates
 from spoolscan.receiver import mailboxes
+from spoolscan.receiver.tls import load_certificate
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
+from spoolscan.users import Users
 
 
 def check_all(root: Path) -> list[str]:
@@ -30,6 +32,11 @@ def _check(root: Path) -> Iterator[str]:
     Spool(root).check()
     stage.check_owner(root)
     yield f"spool      {root}: ok"
+    if load_certificate(root, settings.receiver.tls) is not None:
+        yield f"TLS        {settings.path(settings.receiver.tls.certificate)}: ok"
+    if settings.receiver.auth.enabled:
+        users = Users(settings.path(settings.receiver.auth.users))
+        yield f"users      {users.path}: {len(users.read())}"
     toolbox = Toolbox(settings)
     try:
         tools = toolbox.tools()

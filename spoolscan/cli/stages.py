@@ -43,12 +43,18 @@ def run(context: click.Context, spool: str | None) -> None:
 
 
 @click.command()
+@click.option("--stdio", is_flag=True, help="Talk to one peer on standard input (for inetd).")
 @spool_option
 @click.pass_context
-def smtpd(context: click.Context, spool: str | None) -> None:
+def smtpd(context: click.Context, spool: str | None, *, stdio: bool) -> None:
     """Receive mail by SMTP into incoming/."""
     from spoolscan.receiver.stage import Receiving  # noqa: PLC0415 - one stage loads one stage
 
+    if stdio:
+        from spoolscan.receiver.stdio import serve  # noqa: PLC0415 - as above
+
+        serve(find(context, spool))
+        return
     stage.live("smtpd", find(context, spool), Receiving())
 
 

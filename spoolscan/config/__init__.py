@@ -31,7 +31,7 @@ from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
 from spoolscan.config.quarantine import Quarantine
-from spoolscan.config.receiver import Receiver
+from spoolscan.config.receiver import TLS, Auth, Receiver
 from spoolscan.config.recipients import Recipients
 from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
@@ -42,6 +42,8 @@ from spoolscan.scanner.bounds import Bounds
 
 __all__ = [
     "FILE",
+    "TLS",
+    "Auth",
     "ClamdSettings",
     "CommandSettings",
     "Config",

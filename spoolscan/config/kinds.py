@@ -52,10 +52,20 @@ def _listen(value: object) -> object:
     return value
 
 
+def _listen_locally(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"unix:[^\0]+", value):
+        try:
+            host_port(value)
+        except ValueError as error:
+            raise ValueError("allowed: HOST:PORT, or unix:PATH for a socket's file") from error
+    return value
+
+
 Domain = Annotated[str, BeforeValidator(_domain)]
 Network = Annotated[str, BeforeValidator(_network)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 Listen = Annotated[str, BeforeValidator(_listen)]
+ListenLocally = Annotated[str, BeforeValidator(_listen_locally)]
 Policy = Literal["hold", "quarantine", "pass"]
 
 

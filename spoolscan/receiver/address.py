@@ -3,6 +3,9 @@
 What is parsed has one reading: a local part, one domain, and a route where there was one.  Whatever
 reads two ways (two unquoted ``@``, a stray quote, a control character, 8-bit bytes) is refused.
 
+Under SMTPUTF8 (RFC 6531) a path may hold letters of any script, but nothing that cannot be seen,
+and nothing that becomes ASCII when a mail server normalises it (RFC 5198: a fullwidth ``@``).
+
 Real senders are sloppy in four ways that change no meaning, and these are let by: a space after
 ``FROM:`` or ``TO:``, an address without its angle brackets, dots in odd places of a local part
 (``a..b@``), and an underscore in a domain.  A local part longer than RFC 5321's 64 octets too:
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 import string
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,8 +45,9 @@ class Path:
     """A reverse-path or forward-path.
 
     ``text`` is the mailbox as the peer wrote it, without brackets and without a route; ``local`` is
-    unquoted; ``domain`` is lower case and keeps a trailing dot or a literal's brackets.  The null
-    reverse-path is empty throughout; ``postmaster`` alone may lack a domain (RFC 5321 4.1.1.3).
+    unquoted; ``domain`` is lower case, in A-labels, and keeps a trailing dot or a literal's
+    brackets.  The null reverse-path is empty throughout; ``postmaster`` alone may lack a domain
+    (RFC 5321 4.1.1.3).
     """
 
     text: str
@@ -54,12 +59,14 @@ class Path:
 NULL: Final = Path("", "", "")
 
 
-def parse_path(text: str) -> Path:
-    """What stands between the angle brackets.  Raises BadPath."""
+def parse_path(text: str, *, utf8: bool = False) -> Path:
+    """What stands between the angle brackets; ``utf8`` as RFC 6531 allows.  Raises BadPath."""
     if len(text) > PATH_CHARACTERS:
         raise BadPath(f"address longer than {PATH_CHARACTERS} characters")
     if not text:
         return NULL
+    if not text.isascii() and not (utf8 and _is_plain(text)):
+        raise BadPath("address holds a character that is not allowed")
     route, mailbox = _split_route(text)
     end = _end_of_local(mailbox)
     local = _unquoted(mailbox[:end])
@@ -67,7 +74,7 @@ def parse_path(text: str) -> Path:
         if local.lower() != "postmaster" or route:
             raise BadPath("address without a domain")
         return Path(mailbox, local, "")
-    domain = mailbox[end + 1 :]
+    domain = _ascii_domain(mailbox[end + 1 :])
     if not (is_domain(domain.removesuffix(".")) or is_literal(domain)):
         raise BadPath("domain of the address is malformed")
     return Path(mailbox, local, domain.lower(), route)
@@ -94,17 +101,19 @@ def split_argument(argument: str, keyword: str) -> tuple[str, str]:
     return rest[start:end], after.strip(" ")
 
 
-def parse_parameters(text: str) -> dict[str, str]:
+def parse_parameters(text: str, *, utf8: bool = False) -> dict[str, str]:
     """``SIZE=100 BODY=8BITMIME`` to a dictionary, keywords in upper case, "" where without value.
 
+    ``utf8``: a value may hold letters of any script (RFC 6533), which few parameters allow.
     Raises BadParameter: malformed, or given twice.
     """
     parameters: dict[str, str] = {}
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         keyword, equals, value = word.partition("=")
         if not keyword or keyword.startswith("-") or not _KEYWORD.issuperset(keyword):
             raise BadParameter("malformed parameter")
-        if bool(value) != bool(equals) or not _VALUE.issuperset(value):
+        plain = _VALUE.issuperset(value) or (utf8 and all(map(_is_value, value)))
+        if bool(value) != bool(equals) or not plain:
             raise BadParameter("malformed value of a parameter")
         if keyword.upper() in parameters:
             raise BadParameter("parameter given twice")
@@ -130,6 +139,30 @@ def is_literal(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_value(char: str) -> bool:
+    return char in _VALUE if char.isascii() else _is_plain(char)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether all that is not ASCII in it can be seen, was UTF-8, and stays beyond ASCII."""
+    strange = "".join(char for char in text if not char.isascii())
+    return (
+        strange.isprintable()
+        and "\ufffd" not in strange
+        and not any(map(str.isascii, unicodedata.normalize("NFKC", strange)))
+    )
+
+
+def _ascii_domain(domain: str) -> str:
+    """In A-labels.  Raises BadPath."""
+    if domain.isascii():
+        return domain
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise BadPath("domain of the address is malformed") from error
 
 
 def _split_route(text: str) -> tuple[tuple[str, ...], str]:
@@ -160,13 +193,13 @@ def _end_of_local(mailbox: str) -> int:
 
 def _unquoted(local: str) -> str:
     if not local.startswith('"'):
-        if not local or not _DOT_STRING.issuperset(local):
+        if not local or not all(char in _DOT_STRING for char in local if char.isascii()):
             raise BadPath("local part of the address is malformed")
         return local
     content: list[str] = []
     escaped = False
     for char in local[1:-1]:
-        if not " " <= char <= "~":
+        if char.isascii() and not " " <= char <= "~":
             raise BadPath("local part of the address holds a character that is not allowed")
         if char == "\\" and not escaped:
             escaped = True

@@ -4,6 +4,9 @@ At most one segment is read ahead of the disk: while the spool writes, nothing i
 peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
 
 A peer that drips gains nothing (`patience`); who asks for too much in a time is put off (`limits`).
+
+Longer than most modules here, so that the life of a connection, and of the message in it, is read
+in one place.
 """
 
 from __future__ import annotations
@@ -12,41 +15,44 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from spoolscan import log
-from spoolscan.envelope import Envelope, Recipient
+from spoolscan.envelope import Recipient
+from spoolscan.receiver import record
 from spoolscan.receiver.address import NULL, Path
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import (
+    Abandoned,
     Chunk,
     Closed,
     DataEnds,
     DataStarts,
     Event,
+    Identify,
+    Login,
     Mail,
     NeedData,
     Rcpt,
     Refused,
+    StartTLS,
     State,
     Terms,
 )
-from spoolscan.receiver.intake import Intake
-from spoolscan.receiver.judge import Judge
-from spoolscan.receiver.limits import Limits, owner
-from spoolscan.receiver.patience import Patience
-from spoolscan.receiver.policy import IPAddress, Policy
-from spoolscan.receiver.reply import GO_AHEAD, SENDER_OK, Reply
-from spoolscan.receiver.reverse import ReverseNames
+from spoolscan.receiver.house import House
+from spoolscan.receiver.link import SEGMENT, Link, introduction, sent_early
+from spoolscan.receiver.policy import IPAddress
+from spoolscan.receiver.proxyheader import BadHeader
+from spoolscan.receiver.reply import EARLY, GO_AHEAD, NOT_HERE, OK, SENDER_OK, Reply
 from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.session import Session
+from spoolscan.receiver.visitor import Visitor
 from spoolscan.spool import Draft
 
-SEGMENT: Final = 65_536  # bytes read, and gathered before they are written, at a time
-_LINGER_SECONDS: Final = 2.0
-_LINGER_BYTES: Final = 1_048_576
+_HANDSHAKE_SECONDS: Final = 30.0
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
 CANNOT_JUDGE: Final = Reply(451, "4.3.0", "trouble of our own, try again later")
@@ -54,63 +60,70 @@ DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """What all connections share.  ``greet_seconds`` is how long outside peers wait for the banner,
-    ``refuse_early`` what becomes of those who do not.
-    """
-
-    policy: Policy
-    judge: Judge
-    intake: Intake
-    names: ReverseNames | None
-    patience: Patience
-    limits: Limits
-    greet_seconds: float = 0.0
-    refuse_early: bool = True
+Admit = Callable[[Visitor], Reply | None]
 
 
 class Connection:
-    """One peer.  ``peer`` is None where the socket has no IP address."""
+    """One peer."""
 
-    def __init__(self, house: House, terms: Terms, peer: IPAddress | None) -> None:
+    def __init__(self, house: House, terms: Terms, visitor: Visitor) -> None:
         self._house = house
-        self._peer = peer
+        self._visitor = visitor
         self._session = Session(terms)
         self._mail = Mail(NULL)
         self._rulings: list[Ruling] = []  # one for each recipient accepted
         self._dropping = False  # nobody gets the message under way
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
-        self._name: asyncio.Task[str | None] | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
         self._waited = 0.0  # seconds for it since our last reply
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
-        self._transport: asyncio.WriteTransport | None = None
+        self._link: Link | None = None
         self._stopping = False
+        self._recognise()
 
     # -- what the server calls ---------------------------------------------------------------------
 
-    async def serve(self, sock: socket.socket, early: bytes) -> None:
+    async def serve(
+        self, sock: socket.socket, *, tls: bool = False, admit: Admit | None = None
+    ) -> None:
         """Talk to the peer until one of us has enough.  Never raises, but when cancelled.
 
-        ``early`` is what it sent before our banner.
+        ``tls``: it begins with a handshake; ``admit``: with a PROXY header, and this says whether
+        whom that names may come in.
         """
+        context = self._house.certificate.context() if tls and self._house.certificate else None
         try:
-            reader, writer = await _streams(sock)
-        except OSError:
+            if admit is not None:
+                self._visitor.address = await introduction(sock)
+                self._recognise()
+                if refusal := admit(self._visitor):
+                    sock.send(b"" if tls else refusal.wire())
+                    sock.close()
+                    return
+            early = b"" if tls else sent_early(sock)
+            link = await Link.over_socket(sock, context, _HANDSHAKE_SECONDS)
+        except (OSError, BadHeader) as error:
+            log.event("receiver", "-", event="lost", peer=self._peer, reason=error)
             sock.close()
             return
-        self._transport = writer.transport
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+        self._session.tls = link.tls
+        await self.attend(link, early)
+
+    async def attend(self, link: Link, early: bytes = b"") -> None:
+        """The same over a link that stands.  ``early`` is what was sent before our banner."""
+        self._link = link
+        self._visitor.look_up()
         self._house.judge.expect(self._peer)
-        if self._house.names is not None and self._peer is not None:
-            self._name = asyncio.create_task(self._house.names.name_of(self._peer))
         try:
-            await self._greet(reader, early)
-            await self._converse(reader, writer)
+            await self._greet(link, early)
+            await self._converse(link)
             if not self._stopping:
-                await _linger(reader, writer)
+                await link.linger()
         except (OSError, EOFError) as error:  # the peer is gone; so is a message not yet complete
             level = logging.DEBUG if self._draft is None else logging.INFO
             log.event("receiver", self._id, level, event="lost", peer=self._peer, reason=error)
@@ -118,19 +131,16 @@ class Connection:
             # What is not understood is temporary: the peer will come again.
             log.event("receiver", self._id, logging.ERROR, event="failed", reason=repr(error))
         finally:
-            if self._name is not None:
-                self._name.cancel()
+            self._visitor.leave()
             self._count_errors()
             await self._discard()
-            writer.transport.abort()
-            with suppress(OSError):
-                await writer.wait_closed()
+            await link.close()
 
     def stop(self) -> None:
         """End after the message under way; at once where there is none."""
         self._stopping = True
         clock = self._clock
-        if clock is not None and not clock.expired() and self._session.state is not State.DATA:
+        if clock is not None and not clock.expired() and not self._session.under_way:
             clock.reschedule(0)
 
     def hurry(self) -> None:
@@ -143,19 +153,19 @@ class Connection:
 
     def abort(self) -> None:
         """End now, whatever is under way."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._link is not None:
+            self._link.abort()
 
     # -- the conversation --------------------------------------------------------------------------
 
-    async def _greet(self, reader: asyncio.StreamReader, early: bytes) -> None:
+    async def _greet(self, link: Link, early: bytes) -> None:
         """Say the banner; to an outside peer that would not wait for it, perhaps good-bye."""
         said = b""
-        trusted = self._house.policy.trusts(self._peer)
+        trusted = self._visitor.trusted
         if self._house.greet_seconds and not early and not trusted and not self._stopping:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._house.greet_seconds) as self._clock:
-                    said = await reader.read(SEGMENT)
+                    said = await link.read()
                     if not said:
                         raise EOFError("the peer hung up before it was greeted")
             self._clock = None
@@ -167,7 +177,7 @@ class Connection:
         self._session.greet()
         self._session.receive_data(said)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, link: Link) -> None:
         session = self._session
         while True:
             event = session.next_event()
@@ -176,13 +186,15 @@ class Connection:
                     if reply := self._count_errors():
                         session.close(reply)
                         continue
-                    if self._stopping and session.state is not State.DATA:
+                    if self._stopping and not session.under_way:
                         session.close(STOPPING)
                         continue
-                    await self._send(writer)
-                    await self._receive(reader)
+                    await self._send(link)
+                    await self._receive(link)
+                case StartTLS():
+                    await self._secure(link)
                 case Closed():
-                    await self._send(writer)
+                    await self._send(link)
                     return
                 case _:
                     await self._handle(event)
@@ -204,15 +216,24 @@ class Connection:
             case Refused(reply):
                 log.event("receiver", self._id, event="refused", peer=self._peer, reply=reply.text)
                 await self._discard()
+            case Abandoned():
+                await self._discard()
+            case Login():
+                self._session.answer(await self._admit_user(event))
+            case Identify(said):
+                self._visitor.become(said)
+                self._house.judge.expect(self._peer)
+                self._recognise()
+                self._session.answer(OK)
 
-    async def _receive(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, link: Link) -> None:
         in_data = self._session.state is State.DATA
-        if self._stopping and not in_data:  # told while the last replies went out
+        if self._stopping and not self._session.under_way:  # told while the last replies went out
             return
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._left(in_data=in_data)) as self._clock:
-                segment = await reader.read(SEGMENT)
+                segment = await link.read()
         except TimeoutError:
             self._session.close(STOPPING if self._stopping else TIMED_OUT)
             return
@@ -228,13 +249,45 @@ class Connection:
         """Seconds until the next segment must have come."""
         return self._house.patience.left(self._waited, self._heard, in_data=in_data)
 
-    async def _send(self, writer: asyncio.StreamWriter) -> None:
+    async def _send(self, link: Link) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
             self._waited, self._heard = 0.0, 0
-            writer.write(output)
-            async with asyncio.timeout(self._house.patience.data_seconds):
-                await writer.drain()
+            await link.send(output, self._house.patience.data_seconds)
+
+    async def _secure(self, link: Link) -> None:
+        """Make the handshake; or hang up, where there is anything in the clear behind STARTTLS."""
+        certificate = self._house.certificate
+        if certificate is None or not await link.hush():
+            self._session.take_output()
+            self._session.close(EARLY)
+            return
+        await self._send(link)
+        await link.secure(certificate.context(), _HANDSHAKE_SECONDS)
+        self._session.secured(link.tls)
+
+    # -- who it is ---------------------------------------------------------------------------------
+
+    @property
+    def _peer(self) -> IPAddress | None:
+        return self._visitor.address
+
+    def _recognise(self) -> None:
+        """Our own networks have terms of their own."""
+        bare_lf = self._house.bare_lf_own if self._visitor.trusted else self._house.bare_lf
+        self._session.terms = replace(self._session.terms, bare_lf=bare_lf)
+
+    async def _client(self) -> Client:
+        """Who the peer is, once its name is known."""
+        session = self._session
+        return await self._visitor.client(session.helo, session.user, session.tls)
+
+    async def _admit_user(self, login: Login) -> Reply:
+        if self._house.gatekeeper is None:
+            return NOT_HERE
+        reply, seconds = await self._house.gatekeeper.check(login, self._peer)
+        await self._pause(seconds)
+        return reply
 
     # -- the message -------------------------------------------------------------------------------
 
@@ -242,38 +295,22 @@ class Connection:
     def _id(self) -> str:
         return self._draft.id if self._draft is not None else "-"
 
-    @property
-    def _owner(self) -> IPAddress | None:
-        """Whom what it asks for is counted against."""
-        return None if self._house.policy.trusts(self._peer) else owner(self._peer)
-
     def _count_errors(self) -> Reply | None:
         """Why the session ends here: there were too many from its address, in all its sessions."""
         fresh = self._session.errors - self._errors
         self._errors += fresh
-        return self._house.limits.errors(self._owner, fresh) if fresh else None
+        return self._house.limits.errors(self._visitor.owner, fresh) if fresh else None
 
     async def _admit(self, mail: Mail) -> Reply:
         """The answer to MAIL."""
         return (
             await self._house.intake.objection(mail.size)
-            or self._house.limits.message(self._owner)
+            or self._house.limits.message(self._visitor.owner)
             or SENDER_OK
         )
 
-    async def _client(self) -> Client:
-        """Who the peer is, once its name is known."""
-        name = await self._name if self._name is not None else ""
-        return Client(
-            address=self._peer,
-            name=name or "",
-            helo=self._session.helo,
-            trusted=self._house.policy.trusts(self._peer),
-            unsure=name is None,
-        )
-
     async def _judge(self, recipient: Path) -> None:
-        if refusal := self._house.limits.recipient(self._owner):
+        if refusal := self._house.limits.recipient(self._visitor.owner):
             self._session.answer(refusal)
             return
         try:
@@ -315,17 +352,12 @@ class Connection:
         if self._dropping:
             return GO_AHEAD
         client = await self._client()
-        envelope = Envelope(
-            sender=event.mail.sender.text,
-            recipients=recipients,
-            peer_address=str(client.address or ""),
-            peer_name=client.name,
-            helo=client.helo,
-            protocol="ESMTP" if self._session.esmtp else "SMTP",
-            extras=tuple(dict.fromkeys(line for one in self._rulings for line in one.extras)),
-        )
+        session, utf8 = self._session, event.mail.utf8
+        word = record.protocol(client, esmtp=session.esmtp, lmtp=session.terms.lmtp, utf8=utf8)
+        lines = tuple(dict.fromkeys(line for one in self._rulings for line in one.extras))
+        envelope = record.envelope(client, event, recipients, word, lines)
         try:
-            self._draft = await self._house.intake.begin(envelope)
+            self._draft = await self._house.intake.begin(client, envelope)
         except Exception as error:
             return self._house.intake.reply_to(error, "-")
         log.event(
@@ -344,7 +376,7 @@ class Connection:
     def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
         """Those who get the message; the others are for the log alone."""
         kept = []
-        for path, ruling in zip(event.recipients, self._rulings, strict=True):
+        for rcpt, ruling in zip(event.recipients, self._rulings, strict=True):
             if ruling.discard:
                 log.event(
                     "receiver",
@@ -353,10 +385,10 @@ class Connection:
                     why=ruling.why,
                     peer=self._peer,
                     sender=event.mail.sender.text,
-                    to=path.text,
+                    to=rcpt.recipient.text,
                 )
             else:
-                kept.append(Recipient(path.text))
+                kept.append(Recipient(rcpt.recipient.text, extras=record.recipient_lines(rcpt)))
         return tuple(kept)
 
     async def _write(self, data: bytes) -> None:
@@ -378,7 +410,7 @@ class Connection:
             return DISCARDED
         draft = self._draft
         if draft is None:
-            return DISCARDED
+            raise RuntimeError("a message ended that was never begun")
         try:
             await self._house.intake.commit(draft, bytes(self._pending))
         except Exception as error:
@@ -394,25 +426,3 @@ class Connection:
         self._pending.clear()
         if draft is not None:
             await self._house.intake.discard(draft)
-
-
-async def _streams(sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=SEGMENT)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
-    transport.set_write_buffer_limits(0)  # drained means: the kernel has it all
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Let the peer read our last words.
-
-    A socket closed with bytes unread is reset, and what was said last is lost with it.
-    """
-    with suppress(OSError):
-        async with asyncio.timeout(_LINGER_SECONDS):
-            writer.write_eof()
-            left = _LINGER_BYTES
-            while left > 0 and (dropped := await reader.read(SEGMENT)):
-                left -= len(dropped)

@@ -65,21 +65,31 @@ class Dotted:
         """Whole line ends only: a CRLF is never cut in two between calls."""
         if self.fault or not text:
             return b""
-        pairs = text.count(b"\r\n")
-        if b"\0" in text:
-            self.fault = "NUL"
-        elif text.count(b"\r") != pairs:
-            self.fault = "bare CR"
-        elif text.count(b"\n") != pairs:
-            if self._bare_lf is BareLF.REFUSE:
-                self.fault = "bare LF"
-            else:
-                text = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        text, self.fault = canonical(text, self._bare_lf)
         if self.fault:
             return b""
         text = text.replace(b"\r\n.", b"\r\n")
         skip, self._skip = self._skip, 0
         return text[skip:]
+
+
+def canonical(text: bytes, bare_lf: BareLF) -> tuple[bytes, str]:
+    """The text with CRLF line ends only, and "" or what makes it unacceptable.
+
+    No CRLF may be cut at either end of it.
+    """
+    fault = ""
+    pairs = text.count(b"\r\n")
+    if b"\0" in text:
+        fault = "NUL"
+    elif text.count(b"\r") != pairs:
+        fault = "bare CR"
+    elif text.count(b"\n") != pairs:
+        if bare_lf is BareLF.REFUSE:
+            fault = "bare LF"
+        else:
+            text = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return text, fault
 
 
 def _undecided(text: bytes) -> int:

@@ -6,6 +6,7 @@ gone on for so long that hanging up is better.
 
 from __future__ import annotations
 
+from spoolscan.receiver.chunked import Chunked
 from spoolscan.receiver.dotted import Dotted
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.hops import HopCounter
@@ -13,21 +14,28 @@ from spoolscan.receiver.reply import LOOP, OWN_LOOP, TOO_BIG, Reply
 
 
 class Inbound:
-    """``refusal`` is None while the message is acceptable."""
+    """``refusal`` is None while the message is acceptable.  ``chunked``: it comes by BDAT."""
 
-    __slots__ = ("_dotted", "_dropped", "_hops", "_size", "_terms", "refusal")
+    __slots__ = ("_announced", "_body", "_dropped", "_hops", "_size", "_terms", "refusal")
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, *, chunked: bool = False) -> None:
         self._terms = terms
-        self._dotted = Dotted(terms.bare_lf)
+        self._body = Chunked(terms.bare_lf) if chunked else Dotted(terms.bare_lf)
         self._hops = HopCounter(terms.host)
         self._size = 0
+        self._announced = 0
         self._dropped = 0
         self.refusal: Reply | None = None
 
+    def expect(self, size: int, *, last: bool) -> None:
+        """Another chunk is announced.  One that cannot fit is refused with its first byte."""
+        if isinstance(self._body, Chunked):
+            self._body.expect(size, last=last)
+        self._announced = self._size + size
+
     def feed(self, data: bytes) -> bytes:
         """Take a segment; give what of the message is certain by now, canonical."""
-        chunk = self._dotted.feed(data)
+        chunk = self._body.feed(data)
         if self.refusal is not None:
             self._dropped += len(data)
             return b""
@@ -37,21 +45,26 @@ class Inbound:
 
     @property
     def ended(self) -> bool:
-        return self._dotted.ended
+        return self._body.ended
+
+    @property
+    def wanted(self) -> int | None:
+        """How many bytes of it may be fed now; None for any number, 0 at the end of a chunk."""
+        return self._body.wanted if isinstance(self._body, Chunked) else None
 
     @property
     def rest(self) -> bytes:
         """What came behind the end."""
-        return self._dotted.rest
+        return self._body.rest if isinstance(self._body, Dotted) else b""
 
     @property
     def endless(self) -> bool:
         return self._dropped > self._terms.message_bytes
 
     def _objection(self, chunk: bytes) -> Reply | None:
-        if self._dotted.fault:
-            return Reply(554, "5.6.0", f"message not accepted: {self._dotted.fault} in it")
-        if self._size > self._terms.message_bytes:
+        if self._body.fault:
+            return Reply(554, "5.6.0", f"message not accepted: {self._body.fault} in it")
+        if max(self._size, self._announced) > self._terms.message_bytes:
             return TOO_BIG
         if self._hops.feed(chunk) > self._terms.hops:
             return LOOP

@@ -27,6 +27,7 @@ from spoolscan import log
 from spoolscan.envelope import Envelope
 from spoolscan.errors import TemporaryFailure
 from spoolscan.receiver import trace
+from spoolscan.receiver.client import Client
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Draft, Spool
@@ -89,21 +90,21 @@ class Intake:
             )
             return None
 
-    async def begin(self, envelope: Envelope) -> Draft:
+    async def begin(self, client: Client, envelope: Envelope) -> Draft:
         """A draft with our Received field in it.  Raises TemporaryFailure, or anything."""
         begun: list[Draft] = []
         try:
-            await self._in_thread(self._begin, envelope, begun)
+            await self._in_thread(self._begin, client, envelope, begun)
         except asyncio.CancelledError:
             for draft in begun:
                 await self.discard(draft)
             raise
         return begun[0]
 
-    def _begin(self, envelope: Envelope, begun: list[Draft]) -> None:
+    def _begin(self, client: Client, envelope: Envelope, begun: list[Draft]) -> None:
         draft = self._spool.draft(envelope)
         try:
-            draft.write(trace.received(envelope, draft.id, self._host))
+            draft.write(trace.received(client, envelope, draft.id, self._host))
         except BaseException:
             draft.discard()
             raise

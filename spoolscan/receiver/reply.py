@@ -7,10 +7,12 @@ printable ASCII within lines of 512 bytes: nothing that a peer sent can start a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 _REPLY_BYTES: Final = 512  # RFC 5321 4.5.3.1.5, with the code and CRLF
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Reply:
 
 def printable(text: str, length: int) -> str:
     """At most ``length`` characters of the text; all but printable ASCII became ``?``."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text[:length])
+    return _UNPRINTABLE.sub("?", text[:length])
 
 
 OK: Final = Reply(250, "2.0.0", "ok")
@@ -45,12 +47,19 @@ SENDER_OK: Final = Reply(250, "2.1.0", "sender ok")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient ok")
 GO_AHEAD: Final = Reply(354, "", "end with CR LF . CR LF")
 CANNOT_VERIFY: Final = Reply(252, "2.0.0", "not verified; mail for it is tried when it comes")
-HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT")
+HELP: Final = Reply(
+    214, "2.0.0", "EHLO HELO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
+)
+GO_SECURE: Final = Reply(220, "2.0.0", "begin the handshake")
+LOGGED_IN: Final = Reply(235, "2.7.0", "welcome")
 
 HELLO_FIRST: Final = Reply(503, "5.5.1", "say EHLO or HELO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "MAIL comes first")
 RCPT_FIRST: Final = Reply(503, "5.5.1", "no recipient was accepted: RCPT comes first")
 NESTED: Final = Reply(503, "5.5.1", "a message is under way: end it, or say RSET")
+MIXED: Final = Reply(503, "5.5.1", "the message began with BDAT, and ends with BDAT")
+ALREADY: Final = Reply(503, "5.5.1", "done already")
+TLS_FIRST: Final = Reply(538, "5.7.11", "say STARTTLS first")
 NOT_HERE: Final = Reply(502, "5.5.1", "command not implemented")
 UNKNOWN: Final = Reply(500, "5.5.1", "command not recognised")
 NO_ARGUMENT: Final = Reply(501, "5.5.4", "the command takes no argument")
@@ -59,12 +68,17 @@ NO_ADDRESS: Final = Reply(501, "5.5.4", "an address must follow")
 NO_RECIPIENT: Final = Reply(501, "5.1.3", "a recipient's address must follow")
 NOT_SUPPORTED: Final = Reply(555, "5.5.4", "parameter not supported")
 BAD_VALUE: Final = Reply(501, "5.5.4", "value of a parameter not supported")
+BAD_SIZE: Final = Reply(501, "5.5.4", "BDAT takes a size in octets, and LAST with the last chunk")
+NO_MECHANISM: Final = Reply(504, "5.5.4", "mechanism not supported")
+CANCELLED: Final = Reply(501, "5.7.0", "authentication cancelled")
+NOT_LOGGED_IN: Final = Reply(535, "5.7.8", "user name or password is wrong")
 TOO_LONG: Final = Reply(500, "5.5.2", "line too long")
 BARE_LF: Final = Reply(500, "5.5.2", "lines end with CR LF, not with LF alone")
 CONTROL: Final = Reply(501, "5.5.2", "control character in a command")
 EARLY: Final = Reply(554, "5.5.1", "you sent more before my answer than the protocol allows")
 FOREIGN: Final = Reply(554, "5.5.1", "this is a mail server")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "too many errors")
+TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many wrong passwords")
 TOO_IDLE: Final = Reply(421, "4.7.0", "too many commands without a message")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients for one message")
 TOO_BIG: Final = Reply(552, "5.3.4", "message too big")

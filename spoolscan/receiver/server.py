@@ -19,27 +19,33 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 from spoolscan import config, log
-from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.receiver import descriptors
-from spoolscan.receiver.connection import Connection, House
+from spoolscan.receiver.connection import Connection
+from spoolscan.receiver.door import Door
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
+from spoolscan.receiver.gatekeeper import Gatekeeper
+from spoolscan.receiver.house import House
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
 from spoolscan.receiver.judge import Judge, make
-from spoolscan.receiver.limits import Limits, owner
+from spoolscan.receiver.limits import Limits
+from spoolscan.receiver.link import Link
+from spoolscan.receiver.listeners import Listeners, inherited
 from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.reverse import ReverseNames
+from spoolscan.receiver.tls import load_certificate
+from spoolscan.receiver.visitor import Visitor
 from spoolscan.spool import Room, Spool
+from spoolscan.users import Users
 
-_BACKLOG: Final = 512
 _PAUSE_SECONDS: Final = 1.0
 _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 
@@ -57,15 +63,20 @@ class Receiver:
         """``judge`` is made of the site's settings alone where none is given."""
         self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
-        self._listeners: dict[tuple[str, int], list[socket.socket]] = {}
+        self._listeners = Listeners({})
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
+        self._counted: dict[asyncio.Task[None], IPAddress] = {}  # against whom
         self._limits = Limits(settings.limits, time.monotonic)
         self._spare = -1  # a file descriptor for the time when there is no other
         self._furnish(site, settings, judge)
 
     def _furnish(self, site: config.Site, settings: config.Receiver, judge: Judge | None) -> None:
-        """What new connections are served by; those under way keep what they began with."""
+        """What new connections are served by; those under way keep what they began with.
+
+        Raises ConfigError, and all is as before then.
+        """
+        certificate = load_certificate(self._root, settings.tls)
         if self._limits.rates != settings.limits:  # what was counted still counts otherwise
             self._limits = Limits(settings.limits, time.monotonic)
         self._stress = Stress(max(1, settings.connections * settings.stress // 100))
@@ -74,6 +85,8 @@ class Receiver:
         self._site = site
         self._settings = settings
         networks = tuple(map(ipaddress.ip_network, site.networks))
+        self._introducers = tuple(map(ipaddress.ip_network, settings.xclient_from))
+        self._proxies = tuple(map(ipaddress.ip_network, settings.proxy_from))
         self._policy = Policy(frozenset(site.domains), networks)
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
@@ -88,25 +101,43 @@ class Receiver:
                 settings.min_rate,
             ),
             self._limits,
+            BareLF(settings.bare_lf),
+            BareLF(settings.bare_lf_own),
+            certificate,
+            self._gatekeeper(settings.auth),
             settings.greet_delay,
             settings.early_talkers == "refuse",
         )
 
+    def _gatekeeper(self, settings: config.Auth) -> Gatekeeper | None:
+        if not settings.enabled:
+            return None
+        users = Users(self._root / settings.users)
+        return Gatekeeper(users, settings.delay, settings.failures, time.monotonic)
+
+    def _doors(self, settings: config.Receiver) -> list[Door]:
+        return [
+            replace(door, host=str(self._root / door.host)) if door.local else door
+            for door in settings.doors
+        ]
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Where it listens: (address, port)."""
-        return [listener.getsockname()[:2] for listener in self._sockets()]
+        """Where it listens on the network: (address, port)."""
+        sockets = self._listeners.sockets()
+        return [listener.getsockname()[:2] for door, listener in sockets if not door.local]
 
     async def start(self) -> None:
         """Listen on all addresses, or on none.  Raises ConfigError, TemporaryFailure."""
         try:
-            self._open_listeners(self._settings.addresses)
+            self._listeners = Listeners(inherited())
+            self._listeners.open(self._doors(self._settings))
         except BaseException:
             self._intake.close()
             raise
         self._spare = _open_spare()
         self._resume()
-        places = ", ".join(f"{host}:{port}" for host, port in self.addresses)
+        places = ", ".join(str(door) for door, _ in self._listeners.sockets())
         log.event("receiver", "-", event="listening", at=places)
 
     def reload(
@@ -117,18 +148,18 @@ class Receiver:
         ``threads`` and ``probe_interval`` stay as they were.  Raises ConfigError, TemporaryFailure
         where a new address cannot be listened on; all is as before then.
         """
-        self._open_listeners(settings.addresses)
+        self._listeners.open(self._doors(settings))
         self._pause()
-        for address in self._listeners.keys() - set(settings.addresses):
-            for listener in self._listeners.pop(address):
-                listener.close()
-        self._furnish(site, settings, judge)
-        self._resume()
+        try:
+            self._furnish(site, settings, judge)
+        finally:
+            self._listeners.close_others(self._doors(self._settings))
+            self._resume()
 
     async def stop(self, grace: float) -> None:
         """Take no new connection; a message under way has ``grace`` seconds to end."""
         self._pause()
-        self._close_listeners()
+        self._listeners.close()
         for connection in self._connections.values():
             connection.stop()
         if self._connections:
@@ -142,9 +173,31 @@ class Receiver:
             os.close(self._spare)
             self._spare = -1
 
+    async def serve_socket(self, sock: socket.socket) -> None:
+        """Talk to one peer that somebody else accepted, in place of `start`; ends when it does."""
+        name = sock.getpeername()
+        peer = parse_peer(name[0]) if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+        self._take_in(sock, peer, Door("smtp", "stdin", 0))
+        await self._until_all_left()
+
+    async def serve_pipes(self, source: IO[bytes], sink: IO[bytes]) -> None:
+        """The same, to a program of this host that we do not meet over a network: it is trusted."""
+        visitor = Visitor(self._policy, None, None, local=True)
+        terms = self._terms(Door("smtp", "stdin", None), may_introduce=False)
+        connection = Connection(self._house, replace(terms, starttls=False), visitor)
+        link = await Link.over_pipes(source, sink)
+        task = asyncio.get_running_loop().create_task(connection.attend(link))
+        self._connections[task] = connection
+        task.add_done_callback(self._farewell)
+        await self._until_all_left()
+
+    async def _until_all_left(self) -> None:
+        if self._connections:
+            await asyncio.wait(list(self._connections))
+
     # -- accepting ---------------------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, door: Door) -> None:
         try:
             sock, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -152,23 +205,56 @@ class Receiver:
         except OSError as error:
             self._cannot_accept(listener, error)
             return
+        self._take_in(sock, None if door.local else parse_peer(address[0]), door)
+
+    def _take_in(self, sock: socket.socket, peer: IPAddress | None, door: Door) -> None:
         sock.setblocking(False)
-        peer = parse_peer(address[0])
-        whose = None if self._policy.trusts(peer) else owner(peer)
-        if refusal := self._refusal(whose):
+        visitor = Visitor(self._policy, self._house.names, peer, local=door.local)
+        proxied = any(peer in network for network in self._proxies) if peer else False
+        whose = None if proxied else visitor.owner
+        if refusal := self._crowded() or (None if proxied else self._refusal(whose)):
             log.event("receiver", "-", event="denied", peer=peer, reason=refusal.text)
             _turn_away(sock, refusal)
             return
-        self._welcome(sock, peer, whose)
+        terms = self._terms(door, may_introduce=not proxied and self._believes(peer))
+        connection = Connection(self._house, terms, visitor)
+        serving = connection.serve(
+            sock, tls=door.kind == "smtps", admit=self._admit if proxied else None
+        )
+        task = asyncio.get_running_loop().create_task(serving)
+        self._connections[task] = connection
+        self._count(task, whose)
+        task.add_done_callback(self._farewell)
         self._feel()
 
+    def _believes(self, peer: IPAddress | None) -> bool:
+        """Whether it may say, by XCLIENT and XFORWARD, for whom it speaks."""
+        return peer is not None and any(peer in network for network in self._introducers)
+
+    def _crowded(self) -> Reply | None:
+        """Why one more connection is too many, whosever it is."""
+        return _TOO_MANY if len(self._connections) >= self._settings.connections else None
+
     def _refusal(self, whose: IPAddress | None) -> Reply | None:
-        """Why one more connection is too many."""
-        if len(self._connections) >= self._settings.connections:
-            return _TOO_MANY
+        """Why one more connection of this one is too many."""
         if whose and self._by_address[whose] >= self._settings.connections_per_address:
             return _TOO_MANY
         return self._limits.connection(whose)
+
+    def _admit(self, visitor: Visitor) -> Reply | None:
+        """The same, for whom a load balancer hands on; in the task of the connection."""
+        task = asyncio.current_task()
+        refusal = self._refusal(visitor.owner)
+        if refusal is not None:
+            log.event("receiver", event="denied", peer=visitor.address, reason=refusal.text)
+        elif task is not None:
+            self._count(task, visitor.owner)
+        return refusal
+
+    def _count(self, task: asyncio.Task[Any], whose: IPAddress | None) -> None:
+        if whose is not None:
+            self._counted[task] = whose
+            self._by_address[whose] += 1
 
     def _feel(self) -> None:
         """See whether stress begins or ends; everybody is told when it begins."""
@@ -181,12 +267,9 @@ class Receiver:
                 for connection in self._connections.values():
                     connection.hurry()
 
-    def _welcome(
-        self, sock: socket.socket, peer: IPAddress | None, whose: IPAddress | None
-    ) -> None:
+    def _terms(self, door: Door, *, may_introduce: bool) -> Terms:
         settings = self._settings
-        trusted = self._policy.trusts(peer)
-        terms = Terms(
+        return Terms(
             host=self._site.hostname,
             banner=settings.banner.replace("{hostname}", self._site.hostname),
             message_bytes=settings.max_size,
@@ -195,17 +278,16 @@ class Receiver:
             idle_commands=settings.idle_commands,
             hops=settings.hops,
             own_hops=settings.own_hops,
-            bare_lf=BareLF(settings.bare_lf_own if trusted else settings.bare_lf),
+            bare_lf=self._house.bare_lf,
+            lmtp=door.kind == "lmtp",
+            starttls=self._house.certificate is not None,
+            auth=self._house.gatekeeper is not None and door.kind != "lmtp",
+            proxy=may_introduce,
         )
-        connection = Connection(self._house, terms, peer)
-        task = asyncio.get_running_loop().create_task(connection.serve(sock, _sent_early(sock)))
-        self._connections[task] = connection
-        if whose is not None:
-            self._by_address[whose] += 1
-        task.add_done_callback(lambda done: self._farewell(done, whose))
 
-    def _farewell(self, task: asyncio.Task[None], whose: IPAddress | None) -> None:
+    def _farewell(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]
+        whose = self._counted.pop(task, None)
         if whose is not None:
             self._by_address[whose] -= 1
             if not self._by_address[whose]:
@@ -228,81 +310,20 @@ class Receiver:
 
     def _pause(self) -> None:
         loop = asyncio.get_running_loop()
-        for listener in self._sockets():
+        for _, listener in self._listeners.sockets():
             loop.remove_reader(listener)
 
     def _resume(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._listeners and self._spare < 0:
+        if self._listeners.sockets() and self._spare < 0:
             with suppress(OSError):
                 self._spare = _open_spare()
-        for listener in self._sockets():
-            loop.add_reader(listener, self._accept, listener)
-
-    def _sockets(self) -> list[socket.socket]:
-        return [listener for listeners in self._listeners.values() for listener in listeners]
-
-    def _open_listeners(self, addresses: Sequence[tuple[str, int]]) -> None:
-        """Listen where we do not yet: on all of them, or on none more."""
-        opened: dict[tuple[str, int], list[socket.socket]] = {}
-        try:
-            for host, port in addresses:
-                if (host, port) not in self._listeners:
-                    opened[host, port] = _listen(host, port)
-        except BaseException:
-            for listeners in opened.values():
-                for listener in listeners:
-                    listener.close()
-            raise
-        self._listeners.update(opened)
-
-    def _close_listeners(self) -> None:
-        for listener in self._sockets():
-            listener.close()
-        self._listeners.clear()
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address the host has.  Raises ConfigError, TemporaryFailure."""
-    sockets: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            sock = socket.socket(family, kind, protocol)
-            sockets.append(sock)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:  # so that [::]:25 and 0.0.0.0:25 can both be given
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-    except OSError as error:
-        for sock in sockets:
-            sock.close()
-        what = f"listening on {host}:{port}"
-        if error.errno == errno.EADDRINUSE:
-            raise TemporaryFailure.from_os(error, what) from error
-        remedy = (
-            "; ports below 1024 take CAP_NET_BIND_SERVICE, as in etc/systemd/spoolscan.service"
-            if error.errno == errno.EACCES
-            else ""
-        )
-        reason = error.strerror or error
-        raise ConfigError(f"[receiver] listen: {what}: {reason}{remedy}") from error
-    return sockets
+        for door, listener in self._listeners.sockets():
+            loop.add_reader(listener, self._accept, listener, door)
 
 
 def _open_spare() -> int:
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _sent_early(sock: socket.socket) -> bytes:
-    """One byte, where the peer sent any before it was greeted."""
-    try:
-        return sock.recv(1, socket.MSG_PEEK)
-    except OSError:
-        return b""
 
 
 def _turn_away(sock: socket.socket, reply: Reply) -> None:

@@ -49,9 +49,8 @@ class Receiving:
 
     def _judge(self, settings: Config) -> Judge:
         """With a link that asks who exists, where the settings say so.  Raises ConfigError."""
-        judge = make(settings)
-        self._checked = mailboxes.make(settings)
-        return judge if self._checked is None else replace(judge, links=(self._checked,))
+        judge, self._checked = judging(settings)
+        return judge
 
     async def close(self) -> None:
         """Let messages under way end."""
@@ -59,3 +58,12 @@ class Receiving:
             await self._receiver.stop(_GRACE)
         if self._checked is not None:
             self._checked.close()
+
+
+def judging(settings: Config) -> tuple[Judge, mailboxes.Checked | None]:
+    """Who rules on recipients; and its link that asks who exists, to be closed, where there is one.
+
+    Raises ConfigError.
+    """
+    judge, checked = make(settings), mailboxes.make(settings)
+    return judge if checked is None else replace(judge, links=(checked,)), checked

@@ -1,0 +1,64 @@
+"""What is written down of a message beside its bytes: the lines of its envelope, and the word for
+how it came (RFC 3848, RFC 6531 section 4.3).
+
+The lines are those that the forwarder reads back; what came from a peer is xtext in them.
+"""
+
+from __future__ import annotations
+
+from spoolscan.envelope import Envelope, Recipient, xtext
+from spoolscan.receiver.attributes import NOTHING
+from spoolscan.receiver.client import Client
+from spoolscan.receiver.events import DataStarts, Mail, Rcpt
+
+Lines = tuple[tuple[str, str], ...]
+
+
+def envelope(
+    client: Client, start: DataStarts, recipients: tuple[Recipient, ...], word: str, lines: Lines
+) -> Envelope:
+    """Of a message from this client.
+
+    Where XFORWARD said whence it comes, the envelope says that: who it is from decides who is told
+    of what is found in it, and the server that only passed it on is no sender.
+    """
+    origin = start.origin
+    address = str(client.address or "") if origin.address is None else origin.address
+    return Envelope(
+        sender=start.mail.sender.text,
+        recipients=recipients,
+        peer_address=address,
+        peer_name=client.name if origin == NOTHING else origin.name or "",
+        helo=client.helo if origin.helo is None else origin.helo,
+        protocol=word,
+        extras=(*message_lines(start.mail, client), *lines),
+    )
+
+
+def protocol(client: Client, *, esmtp: bool, lmtp: bool, utf8: bool) -> str:
+    """As it stands behind "with": SMTP, ESMTPSA, UTF8LMTP ..."""
+    if not esmtp:
+        return "SMTP"
+    base = "LMTP" if lmtp else "SMTP"
+    word = f"UTF8{base}" if utf8 else base if lmtp else "ESMTP"
+    return word + ("S" if client.tls else "") + ("A" if client.user else "")
+
+
+def message_lines(mail: Mail, client: Client) -> Lines:
+    """BTYP, UTF8, RETN, ENVI, AUTH and CIPH, each where there is anything to say."""
+    lines = (
+        ("BTYP", mail.body),
+        ("UTF8", "yes" if mail.utf8 else ""),
+        ("RETN", mail.ret),
+        ("ENVI", xtext(mail.envid)),
+        ("AUTH", xtext(client.user)),
+        ("CIPH", client.tls),
+    )
+    return tuple(line for line in lines if line[1])
+
+
+def recipient_lines(rcpt: Rcpt) -> Lines:
+    """NTFY and ORCP, each where the peer gave it."""
+    kind, semicolon, address = rcpt.orcpt.partition(";")
+    lines = (("NTFY", rcpt.notify), ("ORCP", f"{kind}{semicolon}{xtext(address)}"))
+    return tuple(line for line in lines if line[1])
