@@ -114,7 +114,8 @@ def test_relative_paths_start_at_the_spool() -> None:
     assert isinstance(third, CommandSettings)
     assert third.scratch == Path("/somewhere/scratch")
     assert isinstance(fourth, ClamdSettings)
-    assert fourth == settings.engine[3]
+    assert fourth.address == "unix:/run/clamav/clamd.ctl"
+    assert fourth.scratch == Path("/somewhere/var")
 
 
 def test_workers_are_counted_when_they_are_not_given() -> None:

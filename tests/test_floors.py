@@ -30,7 +30,10 @@ FLOORS = {
     "stages": [
         *["stage", "supervisor"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
-        *(f"scanner.{name}" for name in ("daemon", "disposition", "pool", "stage", "trouble")),
+        *(
+            f"scanner.{name}"
+            for name in ("canary", "daemon", "disposition", "pool", "stage", "trouble")
+        ),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),

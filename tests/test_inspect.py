@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -35,7 +36,7 @@ class Down:
 
     name = "down"
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         raise TemporaryFailure("down: not there")
 
     def awake(self) -> str:
@@ -53,7 +54,7 @@ class Asked(Down):
     def __init__(self) -> None:
         self.samples: list[Sample] = []
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         self.samples.extend(samples)
         return []
 

@@ -9,6 +9,7 @@ from spoolscan import config, stage
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
+from spoolscan.scanner.engines.proof import prove
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
 
@@ -33,9 +34,12 @@ def _check(root: Path) -> Iterator[str]:
         tools = toolbox.tools()
         for name, patterns in (("matches.bad", tools.bad), ("matches.doc", tools.doc)):
             yield f"patterns   {root / 'etc' / name}: {len(patterns.rules)} lines"
+        proven = {engine.name for engine in settings.engine if engine.canary}
         for engine in toolbox.engines:
             try:
                 yield f"engine     {engine.name}: {engine.awake()}"
+                if engine.name in proven:
+                    prove(engine)
             except TemporaryFailure as failure:
                 yield f"engine     {engine.name}: not now: {failure}"
     finally:

@@ -1,11 +1,11 @@
-"""A pattern file on disk, read again when it was edited.
+"""A pattern file, or another list of the site, on disk, read again when it was edited.
 
 ``current()`` is asked once a message: while nothing changed it costs one stat.  A change is seen
 by the file's identity, size and times; a file changed within the last two seconds is read anyway,
 for a second edit in the same tick of the clock would leave all of them as they were.
 
-Guarantees: the patterns given are always those of one whole, good reading.  A bad edit, or a file
-that has gone, leaves the patterns that were there in force and is reported, once for each change;
+Guarantees, for patterns as for any list: those given are always of one whole, good reading.  A bad
+edit, or a file that has gone, leaves what was there in force and is reported, once for each change;
 the next good edit takes effect by itself.  A file that was emptied counts after those two seconds,
 for editors empty a file before they fill it.  Only the first reading has nothing to fall back on,
 and raises.  Never does: watch, wait, lock.  One user at a time.
@@ -18,13 +18,16 @@ import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from spoolscan.errors import ConfigError
 from spoolscan.scanner.patterns import Patterns
 
 _LARGEST: Final = 1 << 20  # bytes; a pattern file has some thousand
 _SETTLED: Final = 2_000_000_000  # nanoseconds after which no clock tick hides an edit
+_ABSENT: Final = (0,)  # the state of a file that is not there, and need not be
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +38,62 @@ class _Reading:
     content: bytes | str
 
 
-class PatternFile:
-    """The patterns of one file, as they are now."""
+class EditedFile(Generic[_T]):
+    """What one file says, as it is now."""
 
-    def __init__(self, path: str, on_problem: Callable[[ConfigError], None]) -> None:
-        """Read the file.  Raises ConfigError: unreadable (path and reason), or not patterns.
+    def __init__(
+        self,
+        path: str,
+        parse: Callable[[bytes, str], _T],
+        on_problem: Callable[[ConfigError], None],
+        *,
+        optional: bool = False,
+    ) -> None:
+        """Read the file.  Raises ConfigError: unreadable (path and reason), or not understood.
 
-        ``on_problem`` is told of every later problem, once a change, from within `current`.
+        ``parse`` makes of content and path what is given, or raises ConfigError.  ``on_problem`` is
+        told of every later problem, once a change, from within `current`.  An ``optional`` file
+        that is not there is an empty one.
         """
         self.path = path
+        self._parse = parse
         self._on_problem = on_problem
-        self._seen = _read(path)
-        self._patterns = self._parsed(self._seen)
+        self._optional = optional
+        self._seen = self._read()
+        self._value = self._parsed(self._seen)
 
-    def current(self) -> Patterns:
-        """The newest good patterns.  Raises nothing but what ``on_problem`` raises."""
+    def current(self) -> _T:
+        """The newest good reading.  Raises nothing but what ``on_problem`` raises."""
         if self._seen.state is not None and self._seen.state == _state(self.path):
-            return self._patterns
-        seen = _read(self.path)
+            return self._value
+        seen = self._read()
         if seen.state is None and seen.content == b"":
-            return self._patterns  # an editor at work
+            return self._value  # an editor at work
         changed = seen.content != self._seen.content
         self._seen = seen
         if changed:
             try:
-                self._patterns = self._parsed(seen)
+                self._value = self._parsed(seen)
             except ConfigError as problem:
                 self._on_problem(problem)
-        return self._patterns
+        return self._value
 
-    def _parsed(self, seen: _Reading) -> Patterns:
+    def _read(self) -> _Reading:
+        if self._optional and not os.path.lexists(self.path):
+            return _Reading(_ABSENT, b"")
+        return _read(self.path)
+
+    def _parsed(self, seen: _Reading) -> _T:
         if isinstance(seen.content, str):
             raise ConfigError(seen.content)
-        return Patterns.parse(seen.content, self.path)
+        return self._parse(seen.content, self.path)
+
+
+class PatternFile(EditedFile[Patterns]):
+    """The patterns of one file, as they are now."""
+
+    def __init__(self, path: str, on_problem: Callable[[ConfigError], None]) -> None:
+        super().__init__(path, Patterns.parse, on_problem)
 
 
 def _state(path: str) -> tuple[int, ...] | None:
