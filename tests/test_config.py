@@ -20,7 +20,7 @@ NETWORK = "allowed: address/bits such as 192.0.2.0/24 or ::1"
 PLACE = "allowed: HOST:PORT such as 127.0.0.1:2525 or [::1]:25"
 DOMAIN = "allowed: a domain name such as example.com"
 ADDRESS = "allowed: an address such as postmaster@example.com"
-TABLES = "bounds, engine, forwarder, notices, receiver, scanner, site"
+TABLES = "bounds, engine, forwarder, macros, notices, receiver, scanner, site"
 
 
 def read(text: str) -> Config:

@@ -32,6 +32,7 @@ from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
 from spoolscan.scanner.bounds import Bounds
+from spoolscan.scanner.macros import MacroPolicy
 
 __all__ = [
     "FILE",
@@ -65,6 +66,7 @@ class Config(Section):
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    macros: MacroPolicy = MacroPolicy()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""

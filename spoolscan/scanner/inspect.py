@@ -24,6 +24,7 @@ from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.content import sniff
 from spoolscan.scanner.engines import Engine, Panel, Sample
 from spoolscan.scanner.ignored import Ignored
+from spoolscan.scanner.macros import MacroPolicy, Macros
 from spoolscan.scanner.names import Names
 from spoolscan.scanner.patterns import Match, Patterns
 from spoolscan.scanner.unpack import Member, unpack
@@ -52,6 +53,7 @@ class Tools:
     remarks: frozenset[Cause] = frozenset()
     everything: bool = False
     describe: bool = False
+    macros: MacroPolicy = MacroPolicy()
 
     def panel(self) -> Panel:
         return Panel(self.engines, self.backups, self.out, self.engine_seconds, self.ignored)
@@ -70,11 +72,12 @@ def inspect(data: bytes, tools: Tools) -> Inspection:
     reading = _Reading(tools)
     reading.read(data)
     inspection = reading.inspection
-    if inspection.report.verdict < Verdict.BANNED:
+    if not reading.banned:
         samples = inspection.samples
         if tools.everything:
             samples = [Sample((), data), *samples]
-        inspection.report.findings += tools.panel().ask(samples)
+        is_banned = inspection.report.verdict >= Verdict.BANNED
+        inspection.report.findings += tools.panel().ask(samples, found=is_banned)
     return inspection
 
 
@@ -112,6 +115,7 @@ class _Reading:
         self.waiting: deque[_Content] = deque()
         self.doubted: set[Finding] = set()
         self.banned = False
+        self.macros = Macros()
 
     def read(self, data: bytes) -> None:
         try:
@@ -124,6 +128,7 @@ class _Reading:
                     self.content(item)
         except LimitReached as limit:
             self.doubt(Doubt(Cause.LIMIT, str(limit)), ())
+        self.report.findings += self.macros.findings(self.tools.macros)
 
     def message(self, data: bytes, base: tuple[str, ...], depth: int) -> None:
         """Structure and names of a message, then, where nothing is banned, its parts."""
@@ -185,6 +190,7 @@ class _Reading:
         self.budget.check_time()
         rule = item.rule or triage.suspicion(item.data, item.names.readings, item.media_types)
         self.list_part(item.path, item.names, item.media_types, item.data, rule)
+        self.macros.look(item.data, item.path)
         if rule is None and item.head is None and not self.tools.everything:
             return
         self.inspection.samples.append(Sample(item.path, item.data))

@@ -57,6 +57,7 @@ class Toolbox:
             engine_seconds=min(config.scanner.engines_timeout, config.scanner.timeout),
             ignored=self._ignored(),
             bounds=config.bounds,
+            macros=config.macros,
             remarks=_remarks(config.scanner),
             everything=config.scanner.scan == "all",
         )

@@ -36,20 +36,21 @@ class Panel:
     seconds: float = math.inf
     ignored: Ignored = Ignored()
 
-    def ask(self, samples: Sequence[Sample]) -> list[Finding]:
-        """Every engine's findings.  Raises TemporaryFailure, see above."""
+    def ask(self, samples: Sequence[Sample], *, found: bool = False) -> list[Finding]:
+        """Every engine's findings.  Raises TemporaryFailure, see above.
+
+        Where something has been ``found`` before, no engine that fails is waited for.
+        """
         if not samples:
             return []
         deadline = time.monotonic() + self.seconds
-        found, failures = self._each(self.engines, samples, deadline)
-        if failures and not _is_hit(found):
-            answers, more = self._each(self.backups, samples, deadline)
-            found += answers
-            if len(more) < len(self.backups):
-                found += [_stood_in(failure) for failure in failures]
-            elif not _is_hit(answers):
+        findings, failures = self._each(self.engines, samples, deadline)
+        if failures and not found and not _is_hit(findings):
+            answers, silent = self._each(self.backups, samples, deadline)
+            if len(silent) == len(self.backups):
                 raise failures[0]
-        return found
+            findings += [*answers, *map(_stood_in, failures)]
+        return findings
 
     def _each(
         self, engines: Sequence[Engine], samples: Sequence[Sample], deadline: float
