@@ -7,13 +7,13 @@ import os
 import zipfile
 from pathlib import Path
 
-import containers
 import pytest
 from clamd_server import EICAR, MARKER, STREAM_MAX, ClamdServer
 from letters import with_attachment
 from lying_clamd import beginning_of_stream, lying_clamd
 from pydantic import ValidationError
 
+from spoolscan.cli import specimens
 from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.scanner.engines import ClamdSettings, Engine, Sample, WrongAnswer, build
 from spoolscan.scanner.engines.proof import prove
@@ -316,7 +316,7 @@ def test_a_list_of_addresses_is_a_setting_and_an_empty_one_is_none() -> None:
 def test_what_clamd_passes_unopened_is_opened_by_us_and_its_members_handed_on(
     clamd: ClamdServer,
 ) -> None:
-    packed = containers.lzip(EICAR)  # clamd opens no .lz
+    packed = specimens.lzip(EICAR)  # clamd opens no .lz
     assert engine_at(clamd.path).scan([Sample(("a.lz",), packed)]) == []
     mail = with_attachment("x", "a.lz", packed)
     none = Patterns.parse(b"", "none")

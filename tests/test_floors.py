@@ -55,7 +55,7 @@ MAY = {
     "disk": {"os.unlink"},
     "spool": {"disk.rename_new", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
-    "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
+    "cli.trial": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 
 import pytest
-from containers import compound, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 from letters import with_attachment
 
 from spoolscan.cli.samples import examples
+from spoolscan.cli.specimens import compound, zipped
 from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.macros import MacroPolicy, Macros

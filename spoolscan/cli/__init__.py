@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
     "demo": "spoolscan.cli.demo:demo",
+    "selftest": "spoolscan.cli.selftest:selftest",
 }
 _USAGE: Final = 64  # EX_USAGE
 _FRAMES: Final = 4  # of the place where something unexpected happened
