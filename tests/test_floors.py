@@ -38,7 +38,7 @@ FLOORS = {
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
     ],
-    "cli": ["cli", "cli.*", "__main__"],
+    "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
 }
 ORDER = ["words", "thought", "hands", "inspect", "stages", "cli"]

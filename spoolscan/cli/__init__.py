@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
     "inspect": "spoolscan.cli.inspect:inspect",
     "demo": "spoolscan.cli.demo:demo",
+    "doctor": "spoolscan.cli.doctor:doctor",
     "selftest": "spoolscan.cli.selftest:selftest",
 }
 _USAGE: Final = 64  # EX_USAGE

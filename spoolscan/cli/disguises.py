@@ -142,7 +142,7 @@ FORMATS: Final = (
     Disguise("zip, PPMd", _by_7zip("-tzip", "-mm=PPMd"), "7zz", "7z archives"),
     Disguise("WIM", _by_7zip("-twim"), "7zz", "Windows images (WIM)"),
     Disguise("ARJ", _packed("arj", "a", "-i", "{out}.arj", "{in}"), "arj", "ARJ archives"),
-    Disguise("ISO, Joliet and Rock Ridge", _packed(
+    Disguise("ISO with Joliet", _packed(
         "genisoimage", "-quiet", "-J", "-R", "-o", "{out}", "{in}"), "genisoimage"),
 )  # fmt: skip
 
