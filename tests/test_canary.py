@@ -211,6 +211,25 @@ def test_one_that_lies_from_the_start_judges_nothing(tmp_path: Path) -> None:
     assert Path(Spool(root).path("incoming", queue_id)).exists()
 
 
+BACKUP = """
+[[engine]]
+kind = "command"
+name = "behind"
+argv = ["/bin/true", "{file}"]
+backup = true
+canary = false
+"""
+
+
+def test_mail_goes_by_the_backup_while_one_is_out(tmp_path: Path) -> None:
+    flag = tmp_path / "lie"
+    flag.touch()
+    root = laid_out(tmp_path, SCANNER.format(flag=flag) + BACKUP)
+    queue_id = receive(Spool(root))
+    asyncio.run(Scanner(Spool(root), load(root)).run(asyncio.Event(), once=True))
+    assert Path(Spool(root).path("outgoing", queue_id)).exists()
+
+
 def test_check_says_who_does_not_find_eicar(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

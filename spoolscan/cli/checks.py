@@ -35,6 +35,7 @@ def _check(root: Path) -> Iterator[str]:
         for name, patterns in (("matches.bad", tools.bad), ("matches.doc", tools.doc)):
             yield f"patterns   {root / 'etc' / name}: {len(patterns.rules)} lines"
         proven = {engine.name for engine in settings.engine if engine.canary}
+        yield f"ignored    {root / 'etc' / 'ignore'}: {len(tools.ignored.entries)} signatures"
         for engine in toolbox.engines:
             try:
                 yield f"engine     {engine.name}: {engine.awake()}"
