@@ -15,7 +15,8 @@ from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.macros import MacroPolicy, Macros
 from spoolscan.scanner.patterns import Patterns
-from spoolscan.scanner.unpack import Member, unpack
+from spoolscan.scanner.unpack import Member, biff, unpack
+from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.verdict import Finding, Report, Verdict
 
 NOTHING = Patterns.parse(b"", "none")
@@ -217,6 +218,10 @@ QUARANTINED: dict[str, tuple[str, bytes]] = {
         "a.rtf",
         b"{\\rtf1{\\field{\\*\\fldinst {\\b DDE}{\\i AUTO} c:\\\\\\\\cmd.exe \"/k\"}}}",
     ),
+    "DDE in the second field": (
+        "a.rtf",
+        b"{\\rtf1{\\fldinst PAGE}" + b" " * 450 + b'{\\fldinst DDEAUTO cmd.exe "/k"}}',
+    ),
     "DDE in a .doc": (
         "a.doc",
         compound(("WordDocument", "\x13 DDEAUTO c:\\cmd.exe /k\x14".encode("utf-16-le"))),
@@ -336,6 +341,32 @@ def test_the_messages_of_the_demo_without_a_macro_have_no_points() -> None:
         found = inspect(example.content, tools).report.findings
         told = any(it.engine == "macros" for it in found)
         assert told == (example.title == "a document with a macro"), example.title
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "piece"),
+    [
+        ("a.xml", b"<?xml version='1.0'?>", b"<w:instrText>D</w:instrText>"),
+        ("a.rels", b"<?xml version='1.0'?>", b'<Relationship Target="x"/>'),
+        ("a.rtf", b"{\\rtf1", b"\\fldinst x "),
+    ],
+)
+def test_what_has_more_of_them_than_are_read_is_not_clean(
+    name: str, head: bytes, piece: bytes
+) -> None:
+    assert words(name, head + piece * 24_000) == ""
+    assert "more fields or relationships than are read" in words(name, head + piece * 50_001)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0x06, 0x0A, 0x18, 0x85, 0x809]), st.binary(max_size=40)))
+)
+def test_whatever_the_records_of_a_workbook_reading_them_ends(
+    records: list[tuple[int, bytes]],
+) -> None:
+    stream = b"".join(record(kind, body) for kind, body in records)
+    listing = biff.macros(stream, Meter(Budget(Bounds()), len(stream)))
+    assert listing == b"" or listing.startswith(b"' Excel 4 macro sheet")
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +16,9 @@ SHARED_TEMPLATE: Final = Trait("template from another computer", 25, is_own=True
 _OBJECT: Final = Trait("object from the Internet", 50, is_own=True)
 _DISGUISED: Final = Trait("VBA in a document that is said to have none", 50, is_presence=True)
 
+ENDLESS: Final = Trait("more fields or relationships than are read", 50, is_own=True)
+
+MOST: Final = 50_000  # of either in one part
 _HEAD: Final = 2048
 _LEADING: Final = b"\xef\xbb\xbf \t\r\n"
 _TYPES: Final = b"/package/2006/content-types"
@@ -56,11 +60,14 @@ def of_part(data: bytes) -> Iterator[Trait]:
         yield excel4.ZIPPED
         if excel4.CALLS.search(data):
             yield excel4.STARTS_PROGRAMS
-    for relationship in _RELATIONSHIP.finditer(data):
+    relationships = _RELATIONSHIP.finditer(data)
+    for relationship in itertools.islice(relationships, MOST):
         yield from _of_relationship(html.unescape(relationship[1].decode("latin-1")))
     if _LINK.search(data) or _FORMULA.search(data):
         yield dde.COMMAND
     yield from dde.of_instructions(_instructions(data))
+    if next(relationships, None) or data.count(b"instr") > MOST:
+        yield ENDLESS
 
 
 def _of_types(data: bytes) -> Iterator[Trait]:
@@ -90,6 +97,6 @@ def _instructions(data: bytes) -> bytes:
     """The fields of a Word document, a line each; the pieces of one may stand in many runs."""
     pieces = (
         b"\n" if piece[1] else piece[2] or b"\n%b\n" % (piece[3] or b"")
-        for piece in _INSTRUCTION.finditer(data)
+        for piece in itertools.islice(_INSTRUCTION.finditer(data), MOST)
     )
     return html.unescape(b"".join(pieces).decode("latin-1")).encode("latin-1", "replace")

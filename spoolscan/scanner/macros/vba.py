@@ -60,6 +60,7 @@ _CHARACTER: Final = re.compile(rb"(?i)\bchrw?[$!]?\(\s{0,8}(\d{1,3})\s{0,8}\)")
 _JOINT: Final = re.compile(rb"\"\s{0,40}[&+]\s{0,40}\"")
 _HEAD: Final = 1024
 _MANY_CHARACTERS: Final = 10  # made by number, in one module
+_MOST_CHARACTERS: Final = 100_000
 
 
 def of_compound(data: bytes) -> Iterator[Trait]:
@@ -81,7 +82,7 @@ def of_module(source: bytes) -> Iterator[Trait]:
     yield _VBA
     if _STARTS.search(source):
         yield STARTS_ITSELF
-    source, characters = _CHARACTER.subn(_literal, source)
+    source, characters = _CHARACTER.subn(_literal, source, count=_MOST_CHARACTERS)
     if characters >= _MANY_CHARACTERS:
         yield _SCRAMBLED
     source = _JOINT.sub(b"", source)
