@@ -9,6 +9,7 @@ who wait for it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import stat
@@ -89,6 +90,11 @@ def rename_new(source: str, target: str) -> None:
         raise OSError(number, os.strerror(number), source, None, target)
 
 
+def rename_over(source: str, target: str) -> None:
+    """Rename; what has that name already is replaced."""
+    os.replace(source, target)
+
+
 def unlink(path: str) -> None:
     os.unlink(path)
 
@@ -109,6 +115,28 @@ def set_time(path: str, when: float) -> None:
 
 def listing(path: str) -> list[str]:
     return os.listdir(path)
+
+
+def room(path: str) -> os.statvfs_result:
+    """Of the file system it lies on."""
+    return os.statvfs(path)
+
+
+def listing_if_there(path: str) -> list[str]:
+    """Of a directory that need not be there."""
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
+
+
+def remove_directory(path: str) -> None:
+    """Where it is there and empty."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
 
 
 def look(path: str) -> os.stat_result:

@@ -14,11 +14,25 @@ import os
 import re
 import sys
 import traceback
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
 
 _LONGEST: Final = 200
 _DEEPEST: Final = 6  # frames of a failure that are named
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the record of a log line carries as ``happened``: the values as they were said."""
+
+    stage: str
+    queue_id: str
+    values: Mapping[str, object]
+    detail: Mapping[str, Any]
 
 
 def quote(value: object) -> str:
@@ -42,12 +56,24 @@ def safe(value: object, longest: int = _LONGEST) -> str:
     )
 
 
-def event(stage: str, queue_id: str = "-", level: int = logging.INFO, /, **values: object) -> None:
-    """Write one event of a stage.  ``queue_id`` is "-" for what is of no single message."""
+def event(
+    stage: str,
+    queue_id: str = "-",
+    level: int = logging.INFO,
+    /,
+    *,
+    detail: Mapping[str, Any] = _NOTHING,
+    **values: object,
+) -> None:
+    """Write one event of a stage.  ``queue_id`` is "-" for what is of no single message.
+
+    ``detail`` is for the journal, and not in the line.
+    """
     logger = logging.getLogger(f"spoolscan.{stage}")
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
-        logger.log(level, "%s: %s", queue_id, words)
+        happened = Event(stage, queue_id, values, detail)
+        logger.log(level, "%s: %s", queue_id, words, extra={"happened": happened})
 
 
 def failure(stage: str, queue_id: str, error: Exception, /) -> None:
@@ -61,10 +87,19 @@ def failure(stage: str, queue_id: str, error: Exception, /) -> None:
 
 
 def setup(stage: str, level: str = "info") -> None:
-    """Send events to standard error.  With a terminal or journald there the time is not ours."""
+    """Send events of a level on to standard error, which adds the time where it is journald's.
+
+    The journal hears them all.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    handler.setLevel(level.upper())
+    root.setLevel(logging.INFO)
     root.propagate = False
+
+
+def listen(handler: logging.Handler) -> None:
+    """Let another handler have every event, beside standard error; until it is closed."""
+    logging.getLogger("spoolscan").addHandler(handler)

@@ -2,10 +2,10 @@
 
 A notice has the null reverse-path, ``Auto-Submitted``, and is never scanned, so it can neither
 bounce nor loop (RFC 3834).  What peers said reaches a template only through `log.safe`, which
-leaves printable characters, cut to a length, on one line; the email package writes it into a header
-as it is, and never parses it.  The templates of a site (etc/templates in the spool) stand before
-ours of the same name; a template's first line is ``Subject: ...``, then comes an empty one, then
-the text.
+leaves printable characters, cut to a length, on one line, and escaped in HTML; the email package
+writes it into a header as it is, and never parses it.  The templates of a site (etc/templates in
+the spool) stand before ours of the same name; a letter's first line is ``Subject: ...``, then comes
+an empty one, then the text.
 
 Fails with ConfigError where a template cannot be read or used, and as `Spool.draft` does.
 """
@@ -28,7 +28,9 @@ from jinja2 import (
     Template,
     TemplateNotFound,
     TemplateSyntaxError,
+    select_autoescape,
 )
+from markupsafe import Markup
 
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
@@ -63,23 +65,28 @@ class _Words(str):
         return f"{self.name}: {header.encode(linesep=policy.linesep)}{policy.linesep}"
 
 
+def _shown(value: object) -> str:
+    """What a template puts in; markup that it made itself stays as it is."""
+    return value if isinstance(value, Markup) else safe(value)
+
+
 class Templates:
     """The templates of a site over those of the package."""
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
         self._environment = Environment(
             loader=FileSystemLoader([str(folder) for folder in folders], encoding="utf-8-sig"),
-            autoescape=False,  # noqa: S701 - plain text; `safe` is applied to every value below
+            autoescape=select_autoescape(("html",), default=False),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
-            finalize=safe,
+            finalize=_shown,
         )
 
     def check(self) -> None:
         """Parse every template.  Raises ConfigError."""
-        for name in self._environment.list_templates(extensions=["txt"]):
+        for name in self._environment.list_templates(extensions=["txt", "html"]):
             self._get(name)
 
     def render(self, name: str, **values: object) -> str:

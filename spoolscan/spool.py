@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,6 +75,14 @@ class Entry:
         No delay is longer than ``longest`` seconds: a time further off means that the clock jumped.
         """
         return not now < self.due <= now + longest
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes and inodes."""
+
+    free: int
+    inodes: int
 
 
 class Draft:
@@ -183,14 +192,27 @@ class Message:
                 wanted -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def mark(self, recipient: int, state: str) -> None:
-        """Write a recipient's state in place; on the disk when this returns.
+    def mark(self, recipients: Iterable[int], state: str) -> None:
+        """Write the state of some recipients in place; all on the disk when this returns.
 
-        ``recipient`` is the index into ``envelope.recipients``.  Raises TemporaryFailure.
+        ``recipients`` are indices into ``envelope.recipients``.  Raises TemporaryFailure.
         """
-        with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
-            place = self._head.recipient_offsets[recipient]
-            disk.write_at(self._descriptor, state.encode("ascii"), place)
+        self.write_marks(recipients, state)
+        self.sync_marks()
+
+    def write_marks(self, recipients: Iterable[int], state: str) -> None:
+        """The first half of `mark`: a kill of this program takes nothing back any more.
+
+        Writes four bytes a recipient and nothing between them.  Raises TemporaryFailure.
+        """
+        word = state.encode("ascii")
+        for recipient in recipients:
+            with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
+                disk.write_at(self._descriptor, word, self._head.recipient_offsets[recipient])
+
+    def sync_marks(self) -> None:
+        """The second half: nor does a loss of power.  Raises TemporaryFailure."""
+        with _doing(f"marking recipients of {self.state}/{self.id}"):
             disk.fdatasync(self._descriptor)
 
     def mark_scan(self, mark: ScanMark) -> None:
@@ -241,12 +263,13 @@ class Message:
         return target
 
     def remove(self) -> None:
-        """Unlink it: every recipient is SENT or FAIL.  Gone already is as good."""
-        with _doing(f"removing {self.state}/{self.id}"):
-            try:
-                disk.unlink(self._path)
-            except FileNotFoundError:
-                return
+        """Unlink and close it: every recipient is SENT or FAIL.  Gone already is as good.
+
+        The close gives its blocks back, which takes longer than all else: it belongs in a thread.
+        """
+        with _doing(f"removing {self.state}/{self.id}"), suppress(FileNotFoundError):
+            disk.unlink(self._path)
+        self.close()
 
 
 def _close(descriptor: int) -> None:
@@ -265,6 +288,11 @@ def _write_whole(path: str, content: bytes) -> None:
         disk.write(descriptor, content)
     finally:
         _close(descriptor)
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        disk.unlink(path)
 
 
 class Spool:
@@ -398,6 +426,20 @@ class Spool:
         self.explain(target, why)
         self.shift(self.path(state, queue_id), target)
 
+    def expunge(self, place: str, queue_id: str) -> None:
+        """Delete a message of quarantine/DATE/, with all that lies beside it.
+
+        Raises TemporaryFailure.  What is gone already is as good.
+        """
+        path = self.path(place, queue_id)
+        with _doing(f"deleting {place}/{queue_id}"):
+            for name in disk.listing_if_there(f"{path}_d"):
+                _unlink(f"{path}_d/{name}")
+            disk.remove_directory(f"{path}_d")
+            _unlink(f"{path}.why.txt")
+            _unlink(path)
+            disk.remove_directory(self.path(place))
+
     def explain(self, target: str, why: str) -> None:
         """Write ``TARGET.why.txt``, with line ends that every desktop reads.
 
@@ -406,6 +448,13 @@ class Spool:
         text = why.replace("\r\n", "\n").replace("\n", "\r\n")
         with _doing(f"writing {target}.why.txt"):
             _write_whole(f"{target}.why.txt", text.encode("utf-8", "backslashreplace"))
+
+    def note(self, name: str, data: bytes) -> None:
+        """Write ``var/NAME``, all of it or nothing.  Raises TemporaryFailure."""
+        path = self.path("var", name)
+        with _doing(f"writing var/{name}"):
+            _write_whole(f"{path}.new", data)
+            disk.rename_over(f"{path}.new", path)
 
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""
@@ -465,6 +514,13 @@ class Spool:
             "Move it back to incoming/ to try it again, or to outgoing/ to deliver it unscanned.\n",
         )
         return tries, "hold"
+
+    def room(self) -> Room:
+        """What is free for its owner, a quota aside.  Raises TemporaryFailure."""
+        with _doing("looking for room"):
+            found = disk.room(self.root)
+        counted = found.f_files > 0  # where there is no table of inodes, there is no end of them
+        return Room(found.f_bavail * found.f_frsize, found.f_favail if counted else sys.maxsize)
 
     def probe(self) -> None:
         """Write, sync and remove a small file; TemporaryFailure while the disk is not fit."""

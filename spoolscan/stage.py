@@ -12,11 +12,14 @@ import logging
 import os
 import pwd
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from spoolscan import config, log
+from spoolscan import config, journal, log
 from spoolscan.errors import ConfigError
+from spoolscan.journal import Journal
 from spoolscan.ready import notify
 from spoolscan.spool import Spool
 
@@ -41,9 +44,23 @@ def live(name: str, root: Path, work: Work) -> None:
     spool = Spool(root)
     spool.check()
     check_owner(root)
-    with spool.lock(name):
+    with spool.lock(name), journaled(settings):
         spool.sweep()
         asyncio.run(_lives(name, settings, spool, work))
+
+
+@contextmanager
+def journaled(settings: config.Config) -> Iterator[None]:
+    """What is logged meanwhile is written down too."""
+    if not settings.journal.enabled:
+        yield
+        return
+    writing = Journal(settings.path(journal.FILE))
+    log.listen(writing)
+    try:
+        yield
+    finally:
+        writing.close()
 
 
 def check_owner(root: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from spoolscan.config import Config
 from spoolscan.envelope import Envelope, Recipient
+from spoolscan.notices import Notifier, Templates
+from spoolscan.scanner.disposition import Disposer
+from spoolscan.scanner.teller import Teller
 from spoolscan.spool import STATES, Spool
 
 
@@ -38,6 +42,13 @@ def put(
     draft = spool.draft(envelope(**of_envelope))
     draft.write(message() if body is None else body)
     return draft.commit(to=state)
+
+
+def disposer_of(spool: Spool, settings: Config) -> Disposer:
+    """As the scanner's daemon makes it."""
+    templates = Templates(settings.template_folders())
+    notifier = Notifier(spool, templates, settings.site.hostname)
+    return Disposer(spool, settings, templates, Teller(settings.notices, notifier))
 
 
 def names(spool: Spool, state: str) -> list[str]:

@@ -105,6 +105,12 @@ class Gateway:
         self._begin(self._log.with_suffix(".out"), str(self.root / "bin" / "smtpd"))
         until(lambda: self._runs() and answers(self.port), "smtpd greets", tell=self._end_of_log)
 
+    @property
+    def pid(self) -> int:
+        """Of what was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def _begin(self, output: Path, *command: str) -> None:
         assert self._process is None
         with output.open("wb") as out, self._log.open("ab") as log:

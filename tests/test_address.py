@@ -1,4 +1,4 @@
-"""Paths and parameters are read in one way or refused; nothing that asks to relay is let by."""
+"""Paths and parameters are read in one way or refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from spoolscan.receiver.address import (
     parse_path,
     split_argument,
 )
-from spoolscan.receiver.policy import Policy, parse_peer
+from spoolscan.receiver.policy import parse_peer
 
 INSIDE = ipaddress.ip_address("192.0.2.1")
-OUTSIDE = ipaddress.ip_address("198.51.100.1")
-POLICY = Policy(frozenset({"site.example"}), (ipaddress.ip_network("192.0.2.0/24"),))
 
 
 @pytest.mark.parametrize(
@@ -145,76 +143,6 @@ def test_whatever_is_accepted_is_printable_ascii_without_brackets(text: str) -> 
         return
     assert all(" " <= char <= "~" for char in path.text + path.local + path.domain)
     assert is_domain(path.domain.removesuffix(".")) or is_literal(path.domain) or not path.domain
-
-
-# The forms that open relays of the last thirty years fell for; victim.example is elsewhere.
-RELAY_FORMS = [
-    "victim@victim.example",
-    "victim%victim.example@site.example",
-    "victim%victim.example@[192.0.2.9]",
-    "victim%victim.example",
-    "victim@victim.example@site.example",
-    '"victim@victim.example"',
-    '"victim@victim.example"@site.example',
-    '"victim%victim.example"',
-    '"victim%victim.example"@site.example',
-    r'"victim\@victim.example"@site.example',
-    "victim.example!victim",
-    "victim.example!victim@site.example",
-    "victim.example!victim@[192.0.2.9]",
-    '"victim.example!victim"@site.example',
-    "@site.example:victim@victim.example",
-    "@[192.0.2.9]:victim@victim.example",
-    "@site.example,@other.example:victim@victim.example",
-    "victim@[203.0.113.1]",
-    "victim@[IPv6:2001:db8::25]",
-    "victim@203.0.113.1",
-    "victim@victim.example.",
-    "victim@site.example.",
-    "victim@sub.site.example",
-    "victim@notsite.example",
-    "victim@site.example.victim.example",
-    "victim:victim.example@site.example",
-    '"victim:victim.example"@site.example',
-    "victim@site.example:victim.example",
-    "victim@site.example\\@victim.example",
-    "victim@site_example",
-    "<victim@victim.example>@site.example",
-]
-
-
-@pytest.mark.parametrize("form", RELAY_FORMS)
-def test_nothing_is_relayed_for_an_outside_peer(form: str) -> None:
-    try:
-        path = parse_path(form)
-    except BadPath:
-        return
-    refusal = POLICY.recipient(OUTSIDE, path)
-    assert refusal is not None
-    assert refusal.wire().startswith(b"550 5.7.1 ")
-
-
-@pytest.mark.parametrize("form", [form for form in RELAY_FORMS if set(form) & set('%!":[,')])
-def test_forms_that_name_a_second_destination_are_refused_to_inside_peers_too(form: str) -> None:
-    try:
-        path = parse_path(form)
-    except BadPath:
-        return
-    assert POLICY.recipient(INSIDE, path) is not None
-
-
-@pytest.mark.parametrize(
-    "address", ["bob@site.example", "bob@SITE.example", '"b b"@site.example', "postmaster"]
-)
-def test_anybody_may_send_to_the_site(address: str) -> None:
-    assert POLICY.recipient(OUTSIDE, parse_path(address)) is None
-    assert POLICY.recipient(None, parse_path(address)) is None
-
-
-def test_own_networks_may_send_to_anybody() -> None:
-    assert POLICY.recipient(INSIDE, parse_path("eve@elsewhere.example")) is None
-    assert POLICY.recipient(OUTSIDE, parse_path("eve@elsewhere.example")) is not None
-    assert POLICY.recipient(None, parse_path("eve@elsewhere.example")) is not None
 
 
 def test_ipv4_within_ipv6_is_the_ipv4_peer() -> None:

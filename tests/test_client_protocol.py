@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spoolscan.errors import Corrupt
-from spoolscan.forwarder.delivery import ConnectionLost, Fate, NextHopDown
+from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown
 from spoolscan.forwarder.protocol import Client, Phase
 from spoolscan.forwarder.replies import ReplyReader, Unreadable
 
@@ -25,9 +27,17 @@ def ready(hello: bytes = ALL, *, lmtp: bool = False) -> Client:
     return client
 
 
+def begin(client: Client, sender: str, to: list[str], **values: Any) -> None:
+    """``values`` are further fields of the Mail."""
+    values.setdefault("size", 0)
+    values.setdefault("eight_bit", False)
+    pairs = tuple(enumerate(to))
+    client.begin(Mail("20261121t053000z-d6m01v", sender, pairs, content=aiter, **values))
+
+
 def in_body(recipients: list[str] = ONE, *, lmtp: bool = False) -> Client:
     client = ready(lmtp=lmtp)
-    client.begin("alice@example.org", recipients)
+    begin(client, "alice@example.org", recipients)
     client.to_send()
     client.receive(b"250 ok\r\n" * (1 + len(recipients)) + b"354 go\r\n")
     assert client.phase is Phase.BODY
@@ -43,7 +53,7 @@ def ended(recipients: list[str] = ONE, *, lmtp: bool = False) -> Client:
 
 
 def fates(client: Client) -> list[tuple[int, Fate, str]]:
-    return [(place, outcome.fate, outcome.status) for place, outcome in client.outcomes()]
+    return [(place, one.fate, one.status) for place, one in client.outcomes().items()]
 
 
 # What it says
@@ -73,7 +83,7 @@ def test_falls_back_to_helo_in_smtp_only() -> None:
 
 def test_says_the_envelope_in_one_piece_where_it_may() -> None:
     client = ready()
-    client.begin("alice@example.org", TWO, size=90, eight_bit=True)
+    begin(client, "alice@example.org", TWO, size=90, eight_bit=True)
     assert client.to_send() == (
         b"MAIL FROM:<alice@example.org> SIZE=90 BODY=8BITMIME\r\n"
         b"RCPT TO:<bob@example.com>\r\nRCPT TO:<carol@example.com>\r\nDATA\r\n"
@@ -82,7 +92,7 @@ def test_says_the_envelope_in_one_piece_where_it_may() -> None:
 
 def test_says_it_line_by_line_where_it_must_and_nothing_that_is_not_offered() -> None:
     client = ready(b"250 peer\r\n")
-    client.begin("", TWO, size=90, eight_bit=True)
+    begin(client, "", TWO, size=90, eight_bit=True)
     said = [client.to_send()]
     for reply in (b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n"):
         client.receive(reply)
@@ -97,7 +107,7 @@ def test_says_it_line_by_line_where_it_must_and_nothing_that_is_not_offered() ->
 
 def test_does_not_say_data_when_everybody_was_refused_before() -> None:
     client = ready(b"250 peer\r\n")
-    client.begin("", ONE)
+    begin(client, "", ONE)
     client.to_send()
     client.receive(b"250 ok\r\n")
     client.to_send()
@@ -109,10 +119,10 @@ def test_does_not_say_data_when_everybody_was_refused_before() -> None:
 
 def test_clears_the_envelope_of_a_message_that_ended_early() -> None:
     client = ready()
-    client.begin("", ONE)
+    begin(client, "", ONE)
     client.to_send()
     client.receive(b"250 ok\r\n450 later\r\n554 none\r\n")
-    client.begin("", ONE)
+    begin(client, "", ONE)
     assert client.to_send().startswith(b"RSET\r\nMAIL FROM:<>")
     with pytest.raises(ConnectionLost):
         client.receive(b"500 no\r\n")
@@ -121,7 +131,7 @@ def test_clears_the_envelope_of_a_message_that_ended_early() -> None:
 def test_needs_no_rset_after_a_message_that_was_answered() -> None:
     client = ended()
     client.receive(b"250 ok\r\n")
-    client.begin("", ONE)
+    begin(client, "", ONE)
     assert client.to_send().startswith(b"MAIL")
 
 
@@ -135,7 +145,7 @@ def test_says_quit() -> None:
 
 def test_refuses_by_itself_what_is_larger_than_the_server_takes() -> None:
     client = ready()
-    client.begin("", TWO, size=1001)
+    begin(client, "", TWO, size=1001)
     assert client.to_send() == b""
     assert fates(client) == [(0, Fate.REFUSED, "5.3.4"), (1, Fate.REFUSED, "5.3.4")]
     assert client.phase is Phase.READY
@@ -149,17 +159,17 @@ def test_never_puts_a_strange_address_into_a_command(address: str) -> None:
     for sender, recipient in ((address, "ok@example.com"), ("ok@example.com", address)):
         client = ready()
         with pytest.raises(Corrupt):
-            client.begin(sender, [recipient])
+            begin(client, sender, [recipient])
         assert client.to_send() == b""
 
 
 def test_refuses_internationalized_addresses_until_it_can_ask_for_them() -> None:
     client = ready()
-    client.begin("", ["jürgen@example.com", *ONE])
+    begin(client, "", ["jürgen@example.com", *ONE])
     assert client.to_send() == b"MAIL FROM:<> SIZE=0\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n"
     assert fates(client) == [(0, Fate.REFUSED, "5.6.7")]
     client = ready()
-    client.begin("jürgen@example.com", ONE)
+    begin(client, "jürgen@example.com", ONE)
     assert client.to_send() == b""
     assert fates(client) == [(0, Fate.REFUSED, "5.6.7")]
 
@@ -185,7 +195,7 @@ def test_no_other_code_means_delivered(code: bytes) -> None:
 
 def test_lmtp_answers_for_each_recipient_that_was_accepted() -> None:
     client = ready(lmtp=True)
-    client.begin("", ["a@x", "b@x", "c@x", "d@x"])
+    begin(client, "", ["a@x", "b@x", "c@x", "d@x"])
     client.to_send()
     client.receive(b"250 ok\r\n" + b"250 ok\r\n550 no\r\n250 ok\r\n250 ok\r\n" + b"354 go\r\n")
     assert fates(client) == [(1, Fate.REFUSED, "5.0.0")]
@@ -200,7 +210,7 @@ def test_lmtp_answers_for_each_recipient_that_was_accepted() -> None:
 
 def test_a_refused_sender_is_the_reason_for_all_whatever_is_said_after() -> None:
     client = ready()
-    client.begin("", TWO)
+    begin(client, "", TWO)
     client.to_send()
     client.receive(b"451 4.7.1 greylisted\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n")
     assert fates(client) == [(0, Fate.DEFERRED, "4.7.1"), (1, Fate.DEFERRED, "4.7.1")]
@@ -209,7 +219,7 @@ def test_a_refused_sender_is_the_reason_for_all_whatever_is_said_after() -> None
 
 def test_each_recipient_has_its_own_answer() -> None:
     client = ready()
-    client.begin("", ["a@x", "b@x", "c@x"])
+    begin(client, "", ["a@x", "b@x", "c@x"])
     client.to_send()
     client.receive(b"250 ok\r\n250 ok\r\n450 later\r\n550 5.1.1 never\r\n354 go\r\n")
     client.end()
@@ -224,7 +234,7 @@ def test_each_recipient_has_its_own_answer() -> None:
 
 def test_552_to_a_recipient_means_too_many_of_them() -> None:
     client = ready()
-    client.begin("", TWO)
+    begin(client, "", TWO)
     client.to_send()
     client.receive(b"250 ok\r\n250 ok\r\n552 too many\r\n354 go\r\n")
     assert fates(client) == [(1, Fate.DEFERRED, "4.5.3")]
@@ -244,7 +254,7 @@ def test_a_server_that_will_not_talk_to_us_has_refused_no_message() -> None:
 
 def test_354_without_recipients_ends_the_conversation() -> None:
     client = ready()
-    client.begin("", ONE)
+    begin(client, "", ONE)
     client.to_send()
     with pytest.raises(ConnectionLost):
         client.receive(b"250 ok\r\n550 no\r\n354 go\r\n")
@@ -262,7 +272,7 @@ def test_a_reply_nobody_asked_for_ends_the_conversation() -> None:
 
 def test_a_reply_to_what_was_not_sent_yet_ends_the_conversation() -> None:
     client = ready(b"250 peer\r\n")
-    client.begin("", ONE)
+    begin(client, "", ONE)
     client.to_send()
     with pytest.raises(ConnectionLost):
         client.receive(b"250 ok\r\n250 ok\r\n354 go\r\n250 done\r\n")
@@ -307,7 +317,7 @@ def test_half_a_reply_is_no_reply() -> None:
 def test_the_words_of_a_peer_come_out_as_printable_ascii() -> None:
     client = ended()
     client.receive(b"550 5.7.1 \x1b[31m\xe9\t" + b"x" * 4000 + b"\r\n")
-    ((_, outcome),) = client.outcomes()
+    (outcome,) = client.outcomes().values()
     assert outcome.text.startswith("550 5.7.1 ?[31m? xxx")
     assert outcome.text.isascii()
     assert outcome.text.isprintable()
@@ -336,7 +346,7 @@ def test_in_any_order_of_replies_nobody_gets_two_outcomes(
     codes: list[bytes], pipelining: bool, lmtp: bool
 ) -> None:
     client = ready(ALL if pipelining else b"250 peer\r\n", lmtp=lmtp)
-    client.begin("", ["a@x", "b@x", "c@x"])
+    begin(client, "", ["a@x", "b@x", "c@x"])
     seen: list[int] = []
     try:
         for code in codes:

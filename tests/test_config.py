@@ -20,7 +20,14 @@ NETWORK = "allowed: address/bits such as 192.0.2.0/24 or ::1"
 PLACE = "allowed: HOST:PORT such as 127.0.0.1:2525 or [::1]:25"
 DOMAIN = "allowed: a domain name such as example.com"
 ADDRESS = "allowed: an address such as postmaster@example.com"
-TABLES = "bounds, engine, forwarder, macros, notices, receiver, scanner, site"
+CODES = "allowed: 127.0.0.2, 127.0.0.4-7 or 127.0.1.0/24"
+WEIGHT = "allowed: a weight that is not 0; below 0 it speaks for the peer"
+SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
+NOTICES = "administrator, burst, recipient, sender, trouble, window"
+TABLES = (
+    "bounds, dnsbl, engine, forwarder, jobs, journal, macros, notices, quarantine, receiver,"
+    " recipients, rules, scanner, site"
+)
 
 
 def read(text: str) -> Config:
@@ -141,7 +148,7 @@ def test_a_file_saved_by_a_desktop_editor_is_read(tmp_path: Path) -> None:
         ("[site]\ndomain = 1", "site.domain: unknown setting; did you mean domains?"),
         (
             "[notices]\nzzz = 1",
-            "notices.zzz: unknown setting; allowed: administrator, sender, trouble",
+            f"notices.zzz: unknown setting; allowed: {NOTICES}",
         ),
         ("[bounds]\ndepht = 1", "bounds.depht: unknown setting; did you mean depth?"),
         ("[forwarder.retrys]", "forwarder.retrys: unknown setting; did you mean retries?"),
@@ -153,6 +160,24 @@ def test_a_file_saved_by_a_desktop_editor_is_read(tmp_path: Path) -> None:
             '[[engine]]\nkind = "yara"\n[[engine]]\nkind = "clamd"\nadress = 1',
             "engine[2].adress: unknown setting; did you mean address?",
         ),
+        (
+            '[[dnsbl.zone]]\nname = "a.example"\nwait = 1',
+            "dnsbl.zone[1].wait: unknown setting; did you mean weight?",
+        ),
+        ("[[dnsbl.zone]]\nweight = 1", "dnsbl.zone[1].name: missing; it has no default"),
+        (
+            '[[dnsbl.zone]]\nname = "a.example"\ncodes = ["127.0.0.2", "10.0.0.1"]',
+            f"dnsbl.zone[1].codes[2]: {CODES}; found '10.0.0.1'",
+        ),
+        (
+            '[[dnsbl.zone]]\nname = "a.example"\nweight = 0',
+            f"dnsbl.zone[1].weight: {WEIGHT}; found 0",
+        ),
+        (
+            '[dnsbl]\nservers = ["dns.example"]',
+            f"dnsbl.servers[1]: {SERVER}; found 'dns.example'",
+        ),
+        ('[rules]\ndelay = "1h"', "rules.delay: allowed: at most 600; found '1h'"),
         ('"a\\nb" = 1', f"a\\nb: unknown setting; allowed: {TABLES}"),
         ('root = "/"', "root: unknown setting; --spool names the spool"),
         ("site = 5", "site: allowed: a table; found 5"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders import disposer_of
 
-from spoolscan import share
 from spoolscan.config import Config, Notices, Scanner, Site
 from spoolscan.envelope import Envelope, Recipient
-from spoolscan.notices import Templates
-from spoolscan.scanner.disposition import Disposer, decide, safe_name
+from spoolscan.scanner.disposition import decide, safe_name
 from spoolscan.spool import STATES, Spool
 from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
@@ -59,8 +58,7 @@ class World:
         self.spool = Spool(root)
         site = Site(hostname="mx.example.com", domains=("example.com",), networks=("10.0.0.0/8",))
         self.config = Config(root=root, site=site, scanner=Scanner(), notices=Notices(**notices))
-        templates = Templates([share.folder("etc") / "templates"])
-        self.disposer = Disposer(self.spool, self.config, templates)
+        self.disposer = disposer_of(self.spool, self.config)
 
     def claimed(self, sender: str, peer: str):  # type: ignore[no-untyped-def]
         draft = self.spool.draft(Envelope(sender, (Recipient("bob@example.com"),), peer))

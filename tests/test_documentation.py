@@ -21,6 +21,8 @@ from spoolscan import config, share
 from spoolscan.config import Config
 
 FILE = share.folder("etc") / "spoolscan.toml"
+REPEATED = {"dnsbl.zone"}  # tables of one kind that may stand there several times
+LACKING = {"argv": '["x"]', "name": '"bl.example.org"'}  # for what has no default
 NO_SETTINGS = {"root", "kind"}  # where the file lies; which engine a table is of
 _TABLE = re.compile(r"#?(\[+)([a-z_.]+)\]+")
 _SETTING = re.compile(r"#?([a-z_]+) = (.+)")
@@ -99,18 +101,20 @@ def _read(place: str, value: str) -> Any:
     """The value of a setting in a file with this one alone (and what its engine cannot lack)."""
     table, _, name = place.rpartition(".")
     outer, _, kind = table.partition(" ")
-    head = f'[[{outer}]]\nkind = "{kind}"\n' if kind else f"[{table}]\n"
-    if kind:
+    repeated = bool(kind) or table in REPEATED
+    head = f"[[{outer}]]\n" if repeated else f"[{table}]\n"
+    head += f'kind = "{kind}"\n' if kind else ""
+    if repeated:
         lacking = {
             setting.place.rpartition(".")[2]
             for setting in EXISTING.values()
             if setting.place.startswith(f"{table}.") and setting.default is _REQUIRED
         }
-        head += "".join(f'{one} = ["x"]\n' for one in lacking - {name})
+        head += "".join(f"{one} = {LACKING[one]}\n" for one in lacking - {name})
     found: Any = config.read(f"{head}{name} = {value}\n", Path("/spool/etc/spoolscan.toml"))
     for step in outer.split("."):
         found = getattr(found, step)
-    return getattr(found[0] if kind else found, name)
+    return getattr(found[0] if repeated else found, name)
 
 
 def test_the_walk_finds_the_settings_of_every_corner() -> None:

@@ -17,26 +17,40 @@ import pytest
 import spoolscan
 
 ROOT = Path(spoolscan.__file__).parent
-STAGES = ("receiver", "scanner", "forwarder")
+STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
     "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
-        *["disk", "spool", "config", "config.*", "notices", "watch", "ready"],
+        *[
+            "disk",
+            "spool",
+            "config",
+            "config.*",
+            "journal",
+            "livefile",
+            "quarantine",
+            "notices",
+            "watch",
+            "ready",
+        ],
+        *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
-        *["stage", "supervisor"],
+        *["stage", "supervisor", "jobs", "jobs.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
+        *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
+        *["receiver.descriptors"],
         *(
             f"scanner.{name}"
-            for name in ("canary", "daemon", "disposition", "pool", "stage", "trouble")
+            for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
         *(f"scanner.{name}" for name in ("wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
@@ -52,9 +66,10 @@ NOT_THOUGHT = {
 RENAMES = {"rename", "renames", "link", "symlink", "hardlink_to", "symlink_to"}
 REMOVES = {"unlink", "remove", "rmdir", "removedirs", "rmtree"}
 MAY = {
-    "disk": {"os.unlink"},
-    "spool": {"disk.rename_new", "disk.unlink"},
+    "disk": {"os.unlink", "os.replace", "os.rmdir"},
+    "spool": {"disk.rename_new", "disk.rename_over", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
+    "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
     "cli.trial": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans
 }
@@ -113,7 +128,7 @@ def _touches(module: str) -> set[str]:
         owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
         of_a_path = len(node.args) == 1 and not node.keywords  # str.replace takes two
         if owner in ("os", "shutil", "disk"):
-            if name in {*RENAMES, *REMOVES, "replace", "move", "rename_new"}:
+            if name in {*RENAMES, *REMOVES, "replace", "move", "rename_new", "rename_over"}:
                 found.add(f"{owner}.{name}")
         elif name in {*RENAMES, "unlink", "rmdir"} or (name == "replace" and of_a_path):
             found.add(f".{name}")
@@ -180,6 +195,7 @@ def test_the_email_package_writes_our_mail_and_reads_nobody_elses() -> None:
     assert {name for name, used in users.items() if used} <= {
         "notices",
         "forwarder.dsn",
+        "jobs.summary.report",
         "cli.samples",
     }
     assert not set().union(*users.values()) & {"email", "email.parser", "email.feedparser"}

@@ -559,7 +559,7 @@ def test_a_half_copied_file_is_left_alone_until_it_is_whole(world: World) -> Non
 def test_a_message_all_of_whose_recipients_are_done_is_removed(world: World) -> None:
     queue_id = world.put()
     with world.spool.open("outgoing", queue_id) as message:
-        message.mark(0, "SENT")
+        message.mark([0], "SENT")
     assert world.against(Peer()).connections == 0
     assert world.names("outgoing") == []
 

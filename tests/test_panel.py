@@ -276,5 +276,3 @@ def test_the_list_is_read_again_and_what_is_over_is_told_once(tmp_path: Path) ->
     (etc / "ignore").write_text("two words\n")
     assert [entry.pattern for entry in toolbox.tools().ignored.entries] == ["New"]
     assert "allowed: NAME" in told[-1]
-    (etc / "ignore").unlink()
-    assert toolbox.tools().ignored == Ignored()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from spoolscan import livefile
 from spoolscan.errors import ConfigError
-from spoolscan.scanner import patternfile
 from spoolscan.scanner.patternfile import PatternFile
 
 LINES = [b"filename=a.exe"]
@@ -52,7 +52,7 @@ def test_a_file_moved_over_the_old_one_takes_effect(story: Story) -> None:
 def test_what_did_not_change_is_not_read_again(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patternfile, "_SETTLED", 0)
+    monkeypatch.setattr(livefile, "_SETTLED", 0)
     settled = story.file.current()
     monkeypatch.setattr(os, "open", None)  # nothing can be read from here on
     assert story.file.current() is settled
@@ -98,7 +98,7 @@ def test_a_file_emptied_on_purpose_bans_nothing_once_settled(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story.path.write_bytes(b"")
-    monkeypatch.setattr(patternfile, "_SETTLED", 0)
+    monkeypatch.setattr(livefile, "_SETTLED", 0)
     assert not story.bans()
 
 

@@ -636,7 +636,7 @@ async def test_a_name_is_believed_only_when_it_leads_back() -> None:
         ]
         assert found == ["mail.example.org", "", "", "", ""]
         silent = ReverseNames(0.2, resolver)
-        assert await silent.name_of(ipaddress.ip_address("8.8.8.4")) == ""
+        assert await silent.name_of(ipaddress.ip_address("8.8.8.4")) is None
     finally:
         server.transport.close()
 

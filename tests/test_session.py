@@ -478,15 +478,32 @@ def test_a_message_that_came_by_too_many_hosts_is_in_a_loop() -> None:
     assert hops(51).replies[-1].startswith("554 5.4.6")
 
 
+def test_a_message_that_came_by_us_too_often_is_in_a_loop() -> None:
+    ours = (
+        b"Received: from a ([192.0.2.7])\r\n\tby %b (spoolscan 0.1.0) with ESMTP id x;\r\n\tnow\r\n"
+    )
+
+    def passes(count: int, host: bytes = b"MX.Example") -> Talk:
+        body = b"\r\n" + ours % b"mx.example" * 9 + b".\r\n"
+        return send(ours % host * count + body)
+
+    assert passes(3).codes[-1] == "250"
+    assert passes(4).replies[-1].startswith("554 5.4.6")
+    assert passes(9, b"another.mx.example.org").codes[-1] == "250"
+
+
 @given(st.lists(st.integers(0, 200), max_size=8))
 def test_hops_are_counted_the_same_however_the_header_is_cut(places: list[int]) -> None:
-    header = b"Received: a\r\nX: Received: b\r\nRECEIVED: c\r\n received: d\r\nreceived:e\r\n"
+    header = (
+        b"Received: a\r\nX: Received: b\r\nRECEIVED: c\r\n by gate.example.com (spoolscan 1)\r\n"
+    )
+    header += b" received: d\r\nreceived:e by gate.example.com\r\n"
     text = header + b"\r\nReceived: f\r\n"
     edges = [0, *sorted(min(place, len(text)) for place in places), len(text)]
-    counter = HopCounter()
+    counter = HopCounter("gate.example.com")
     for start, end in itertools.pairwise(edges):
         counter.feed(text[start:end])
-    assert counter.count == 3
+    assert (counter.count, counter.own) == (3, 1)
 
 
 def test_the_driver_can_refuse_a_message_under_way() -> None:

@@ -21,7 +21,7 @@ from builders import envelope, message, names, put, spool_in
 from disk_faults import PowerCut, watched_disk
 
 from spoolscan import disk
-from spoolscan.envelope import FAIL, SENT, ScanMark
+from spoolscan.envelope import FAIL, SENT, TODO, ScanMark
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
 from spoolscan.queueid import QUEUE_ID, QueueIds
 from spoolscan.spool import STATES, Draft, Entry, Gone, Incomplete, Spool
@@ -99,8 +99,8 @@ def test_a_claimed_message_is_marked_moved_and_removed(spool: Spool) -> None:
         claimed.move("outgoing")
     with spool.open("outgoing", queue_id) as found:
         assert found.envelope.scan.clean
-        found.mark(0, SENT)
-        found.mark(1, FAIL)
+        found.mark([0], SENT)
+        found.mark([1], FAIL)
     with spool.open("outgoing", queue_id) as found:
         assert [one.state for one in found.envelope.recipients] == [SENT, FAIL]
         assert found.read() == message()
@@ -436,8 +436,18 @@ def test_a_commit_is_written_synced_named_and_its_name_synced_before_it_returns(
 
 def test_a_mark_is_on_the_disk_when_it_returns(spool: Spool) -> None:
     with spool.open("incoming", put(spool)) as found, watched_disk() as watched:
-        found.mark(0, SENT)
+        found.mark([0], SENT)
     assert watched.names == ["write_at", "fdatasync"]
+
+
+def test_many_recipients_are_marked_by_one_sync(spool: Spool) -> None:
+    to = ("bob@example.com", "carol@example.com", "dave@example.com")
+    queue_id = put(spool, to=to)
+    with spool.open("incoming", queue_id) as found, watched_disk() as watched:
+        found.mark([0, 2], SENT)
+    assert watched.names == ["write_at", "write_at", "fdatasync"]
+    with spool.open("incoming", queue_id) as found:
+        assert [one.state for one in found.envelope.recipients] == [SENT, TODO, SENT]
 
 
 def _deliver(spool: Spool, acknowledged: list[str]) -> None:
@@ -453,7 +463,7 @@ def _deliver(spool: Spool, acknowledged: list[str]) -> None:
         claimed.move("outgoing")
     with spool.open("outgoing", draft.id) as found:
         for recipient in (0, 1):
-            found.mark(recipient, SENT)
+            found.mark([recipient], SENT)
         acknowledged.remove(draft.id)
         found.remove()
 

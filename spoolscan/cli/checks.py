@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spoolscan import config, stage
+from spoolscan.cli import rules
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.notices import Templates
+from spoolscan.receiver import mailboxes
 from spoolscan.scanner.engines.proof import prove
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
@@ -45,8 +47,15 @@ def _check(root: Path) -> Iterator[str]:
                 yield f"engine     {engine.name}: not now: {failure}"
     finally:
         toolbox.close()
+    lines, _ = rules.checked(settings)
+    yield from lines
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"
     routes.make(settings.next_hop, settings.site.hostname, settings.forwarder)
     yield f"next hop   {settings.next_hop}: ok"
+    if settings.recipients.check == "list":
+        known = mailboxes.read_list(settings).current()
+        yield f"recipients {settings.path(settings.recipients.file)}: {len(known)} lines"
+    elif settings.recipients.check == "callout":
+        yield f"recipients asked of {settings.callout}"

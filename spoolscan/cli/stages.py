@@ -34,7 +34,7 @@ def run(context: click.Context, spool: str | None) -> None:
     log.setup("run")
     check_all(root)
     program = (sys.executable, "-m", "spoolscan", "--spool", str(root))
-    stages = [(name, (*program, name)) for name in ("smtpfwdd", "scanmail", "smtpd")]
+    stages = [(name, (*program, name)) for name in ("smtpfwdd", "scanmail", "smtpd", "jobs")]
 
     async def supervise() -> None:
         await Supervisor(stages).run()

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from spoolscan import share
 from spoolscan.config import mistakes
+from spoolscan.config.dnsbl import Dnsbl, ZoneSettings
 from spoolscan.config.engines import (
     ClamdSettings,
     CommandSettings,
@@ -25,12 +26,18 @@ from spoolscan.config.engines import (
     YaraSettings,
 )
 from spoolscan.config.forwarder import Forwarder, Timeouts
+from spoolscan.config.jobs import Jobs
+from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
 from spoolscan.config.notices import Notices
+from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import Receiver
+from spoolscan.config.recipients import Recipients
+from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
+from spoolscan.receiver.target import Target, parse_target
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.macros import MacroPolicy
 
@@ -39,14 +46,21 @@ __all__ = [
     "ClamdSettings",
     "CommandSettings",
     "Config",
+    "Dnsbl",
     "Engine",
     "Forwarder",
+    "Jobs",
+    "Journal",
     "Notices",
+    "Quarantine",
     "Receiver",
+    "Recipients",
+    "RulesSettings",
     "Scanner",
     "Site",
     "Timeouts",
     "YaraSettings",
+    "ZoneSettings",
     "host_port",
     "load",
     "read",
@@ -61,12 +75,18 @@ class Config(Section):
     root: Path = Field(exclude=True)
     site: Site = Site()
     receiver: Receiver = Receiver()
+    recipients: Recipients = Recipients()
+    rules: RulesSettings = RulesSettings()
+    dnsbl: Dnsbl = Dnsbl()
     scanner: Scanner = Scanner()
     bounds: Bounds = Bounds()
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
     macros: MacroPolicy = MacroPolicy()
+    quarantine: Quarantine = Quarantine()
+    journal: Journal = Journal()
+    jobs: Jobs = Jobs()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""
@@ -77,6 +97,17 @@ class Config(Section):
         """``forwarder.next_hop``, a maildir's path made absolute."""
         scheme, colon, rest = self.forwarder.next_hop.partition(":")
         return f"{scheme}:{self.path(rest)}" if scheme == "maildir" else scheme + colon + rest
+
+    @property
+    def callout(self) -> Target:
+        """Whom to ask about recipients.  Raises ConfigError where nobody can be asked."""
+        try:
+            return parse_target(self.recipients.ask or self.forwarder.next_hop)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.path(FILE)}: recipients.ask: {self.forwarder.next_hop} cannot be asked"
+                f" about recipients; {error}"
+            ) from error
 
     def template_folders(self) -> tuple[Path, Path]:
         """The site's templates, then ours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Forwarder(Section):
     idle: Duration = 5.0
     messages: Count = 100
     recipients: Count = 100
+    chunking: bool = True
+    eight_bit: Literal["send", "refuse"] = "send"
     grace: Duration = 30.0
     retries: Retries = Retries()
     timeouts: Timeouts = Timeouts()

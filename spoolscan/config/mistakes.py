@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic_core import ErrorDetails
 
 from spoolscan.config.engines import ClamdSettings, CommandSettings, YaraSettings
+
+_ENGINES: Final = {"yara": YaraSettings, "clamd": ClamdSettings, "command": CommandSettings}
 
 # pydantic speaks to programmers; this is for administrators.
 _ALLOWED: Final = {
@@ -36,10 +38,10 @@ _ALLOWED: Final = {
 def line(path: Path, item: ErrorDetails, settings: type) -> str:
     """One mistake in a file, of settings of a class."""
     where = item["loc"]
-    steps = [  # what follows a number is the kind of an engine, not a key
+    steps = [  # the kind of an engine follows its number, and is not a key
         step
         for before, step in zip(("", *where), where, strict=False)
-        if not isinstance(before, int)
+        if not (isinstance(before, int) and step in _ENGINES)
     ]
     key = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in steps)
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -71,9 +73,10 @@ def _fields(model: Any) -> set[str]:
 
 def _inside(model: Any, step: int | str) -> Any:
     """The model under one step of an error's place."""
-    kinds = {"yara": YaraSettings, "clamd": ClamdSettings, "command": CommandSettings}
-    if step in kinds:
-        return kinds[str(step)]
+    if step in _ENGINES:
+        return _ENGINES[str(step)]
+    if isinstance(step, int):
+        return next(iter(get_args(model)), model)
     field = getattr(model, "model_fields", {}).get(step)
     return model if field is None else field.annotation
 

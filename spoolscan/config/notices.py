@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spoolscan.config.kinds import Section
-from spoolscan.units import Duration
+from spoolscan.units import Count, Duration
 
 
 class Notices(Section):
@@ -11,4 +11,7 @@ class Notices(Section):
 
     administrator: bool = True
     sender: bool = False
+    recipient: bool = False
+    burst: Count = 10
+    window: Duration = 600.0
     trouble: Duration = 30.0

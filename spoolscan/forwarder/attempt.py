@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan import __version__, log
-from spoolscan.envelope import FAIL, TODO
+from spoolscan.envelope import FAIL, TODO, Envelope, Recipient
 from spoolscan.forwarder import dsn
-from spoolscan.forwarder.delivery import Fate, Mail, Outcome
+from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
@@ -74,14 +74,38 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
             yield await asyncio.to_thread(message.read, offset, CHUNK)
 
     wanted = frozenset(indices)
+    said = dict(message.envelope.extras)
     return Mail(
         queue_id=message.id,
         sender=message.envelope.sender,
         recipients=tuple(item for item in work.pending if item[0] in wanted),
         size=len(top) + message.size,
         eight_bit=eight_bit,
+        eight_bit_header=eight_bit and not start.partition(b"\r\n\r\n")[0].isascii(),
         content=content,
+        utf8="UTF8" in said,
+        ret=said.get("RETN", ""),
+        envid=said.get("ENVI", ""),
+        wishes={index: wish(message.envelope.recipients[index]) for index in wanted},
+        origin=origin(message.envelope),
     )
+
+
+def wish(recipient: Recipient) -> Wish:
+    """What was asked for with RCPT."""
+    said = dict(recipient.extras)
+    return Wish(notify=said.get("NTFY", ""), orcpt=said.get("ORCP", ""))
+
+
+def origin(envelope: Envelope) -> dict[str, str]:
+    """Who gave the message to us, in the names of Postfix's XFORWARD; "" where it is not known."""
+    ipv6 = "IPv6:" if ":" in envelope.peer_address else ""
+    return {
+        "NAME": envelope.peer_name,
+        "ADDR": ipv6 + envelope.peer_address,
+        "PROTO": envelope.protocol,
+        "HELO": envelope.helo,
+    }
 
 
 def scanned_line(work: Work, hostname: str) -> bytes:
@@ -115,8 +139,7 @@ class Conclusion:
             waiting = waiting or (outcome.fate is Fate.DEFERRED and not expired)
         if given_up and message.envelope.sender:
             self._report(work, list(given_up.values()))
-            for index in given_up:
-                message.mark(index, FAIL)
+            message.mark(given_up, FAIL)
         elif given_up and not waiting:
             message.move("hold", _why(given_up.values()))
             log.event("forwarder", message.id, state="hold", why="null sender, nobody to tell")

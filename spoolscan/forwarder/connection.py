@@ -2,10 +2,14 @@
 
 Every wait has an end (RFC 5321 section 4.5.3.2), counted for the whole wait: a server that drips
 bytes gains nothing.  What arrives is given to the client in the moment it arrives, so a reply that
-comes too early is seen as such.  The final dot is written only when all before it has left our
-buffers.  Nothing of a message is kept but the chunk being sent.
+comes too early is seen as such.  The end of a message leaves with its last bytes, when all before
+these has left our buffers; two pieces of it are kept at most.
 
-Fails with NextHopDown or ConnectionLost; the connection is closed then and of no more use.
+What came before a handshake ends with it: bytes a server, or somebody on the way, sends behind its
+220 to STARTTLS break the connection, in the clear as replies nobody asked for, later as bad TLS.
+
+Fails with NextHopDown, TlsFailed or ConnectionLost; the connection is closed then and of no more
+use.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Self, cast
 from spoolscan.config import Timeouts
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, NextHopDown, Settle
 from spoolscan.forwarder.protocol import Client, Phase
+from spoolscan.forwarder.tls import Tls, reason
 
 Tell = Callable[[], Awaitable[None]]
 
@@ -31,6 +36,10 @@ class Address:
     host: str = ""
     port: int = 0
     path: str = ""
+
+    @property
+    def pair(self) -> tuple[str, int]:
+        return self.host, self.port
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -52,34 +61,67 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     @classmethod
-    async def open(cls, address: Address, client: Client, timeouts: Timeouts) -> Self:
-        """Connect and say hello.  Raises NextHopDown."""
+    async def open(
+        cls, address: Address, client: Client, timeouts: Timeouts, tls: Tls | None = None
+    ) -> Self:
+        """Connect and say hello; ``tls`` where the client may ask for it.
+
+        Raises NextHopDown, TlsFailed.
+        """
         # The place to look MX and A up, and to try several addresses in order.
         loop = asyncio.get_running_loop()
         connection = cls(client, timeouts)
+        # Not by `_shake_hands`: nothing may be heard or said before.
+        ssl = tls.context if tls is not None and tls.implicit else None
+        name = tls.name if tls is not None and tls.implicit else None
         try:
             async with asyncio.timeout(timeouts.connect):
                 if address.path:
-                    await loop.create_unix_connection(lambda: connection, address.path)
+                    await loop.create_unix_connection(
+                        lambda: connection, address.path, ssl=ssl, server_hostname=name
+                    )
                 else:
-                    await loop.create_connection(lambda: connection, address.host, address.port)
+                    await loop.create_connection(
+                        lambda: connection, *address.pair, ssl=ssl, server_hostname=name
+                    )
         except TimeoutError:
             why = f"{address}: no connection within {timeouts.connect:g} s"
             raise NextHopDown(why) from None
         except OSError as error:
-            raise NextHopDown(f"{address}: {error.strerror or error}", error.errno or 0) from error
+            raise NextHopDown(f"{address}: {reason(error)}", error.errno or 0) from error
         try:
-            await connection._until({Phase.READY}, timeouts.greeting)
+            await connection._until({Phase.READY, Phase.TLS}, timeouts.greeting)
+            if client.phase is Phase.TLS and tls is not None:
+                await connection._shake_hands(tls)
+                client.secured()
+                connection._flush()
+                await connection._until({Phase.READY}, timeouts.command)
         except BaseException:
             connection.abort()
             raise
         return connection
 
+    async def _shake_hands(self, tls: Tls) -> None:
+        """Raises TlsFailed."""
+        plain = cast(asyncio.Transport, self._transport)
+        start_tls = asyncio.get_running_loop().start_tls
+        try:
+            async with asyncio.timeout(self._timeouts.command):
+                secure = await start_tls(plain, self, tls.context, server_hostname=tls.name or None)
+        except TimeoutError:
+            raise self._client.lost(f"no TLS within {self._timeouts.command:g} s") from None
+        except OSError as error:
+            raise self._client.lost(reason(error)) from error
+        if secure is None:  # so says the type; asyncio gives one or raises
+            raise self._client.lost("no TLS")
+        self.connection_made(secure)
+
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)
+        # Not 0: under TLS asyncio would pause at an empty buffer, and never resume.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         if self._failure is not None:
@@ -124,20 +166,21 @@ class Connection(asyncio.Protocol):
         client, clocks = self._client, self._timeouts
 
         async def tell() -> None:
-            for place, outcome in client.outcomes():
-                await settle(mail.recipients[place][0], outcome)
+            if known := client.outcomes():
+                await settle(known)
 
         try:
-            addresses = [address for _, address in mail.recipients]
-            client.begin(mail.sender, addresses, size=mail.size, eight_bit=mail.eight_bit)
+            client.begin(mail)
             self._flush()
             await self._until({Phase.READY, Phase.BODY}, clocks.command, tell)
             if client.phase is Phase.BODY:
                 async for chunk in mail.content():
+                    await self._stands(tell)
                     client.body(chunk)
-                    await self._drain()
+                    await self._drain(tell)
+                await self._stands(tell)
                 client.end()
-                self._flush()
+                await self._drain(tell)
                 await self._until({Phase.READY}, clocks.answer, tell)
         except BaseException:
             self.abort()
@@ -170,15 +213,21 @@ class Connection(asyncio.Protocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
-    async def _drain(self) -> None:
+    async def _drain(self, tell: Tell) -> None:
         """Write what there is, and return when the kernel has all of it."""
         self._flush()
-        try:
-            async with asyncio.timeout(self._timeouts.block):
-                await self._writable.wait()
-        except TimeoutError:
-            self._fail(self._client.lost(f"took nothing for {self._timeouts.block:g} s"))
+        if not self._writable.is_set():
+            try:
+                async with asyncio.timeout(self._timeouts.block):
+                    await self._writable.wait()
+            except TimeoutError:
+                self._fail(self._client.lost(f"took nothing for {self._timeouts.block:g} s"))
+        await self._stands(tell)
+
+    async def _stands(self, tell: Tell) -> None:
+        """Raises what the connection ended with, if it has."""
         if self._failure is not None:
+            await tell()
             raise self._failure
 
     async def _until(self, phases: Set[Phase], seconds: float, tell: Tell | None = None) -> None:

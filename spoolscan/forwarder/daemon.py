@@ -8,8 +8,8 @@ others nothing.
 
 Guarantees: a recipient is marked SENT, on the disk, before anything else is done; whatever goes
 wrong on the way, known or not, leaves the recipient to be tried again.  A crash, or a connection
-lost between the final dot and its answer, costs at most a duplicate.  Memory does not grow with
-the size of messages.
+lost between the end of a message and its answer, costs at most a duplicate.  Memory does not grow
+with the size of messages.
 
 `Forwarder.run` goes on until told to stop, `run_once` does what is due and ends.  The stage's lock
 is the caller's to take (`Spool.lock`).
@@ -234,20 +234,23 @@ class Forwarder:
         """One next hop's share; returns what ended it early.  Outcomes are entered when known."""
         message = work.message
 
-        async def settle(index: int, outcome: Outcome) -> None:
-            if outcome.fate is Fate.DELIVERED:
-                await _to_the_end(message.mark, index, SENT)
-            outcomes[index] = outcome
-            address = message.envelope.recipients[index].address
-            log.event(
-                "forwarder",
-                message.id,
-                to=address,
-                fate=outcome.fate.value,
-                status=outcome.status,
-                said=outcome.text,
-                hop=hop.route.name,
-            )
+        async def settle(known: Mapping[int, Outcome]) -> None:
+            done = [index for index, outcome in known.items() if outcome.fate is Fate.DELIVERED]
+            if done:
+                # Here and not in a thread: what dies before it has a duplicate.
+                message.write_marks(done, SENT)
+                await _to_the_end(message.sync_marks)
+            outcomes.update(known)
+            for index, outcome in known.items():
+                log.event(
+                    "forwarder",
+                    message.id,
+                    to=message.envelope.recipients[index].address,
+                    fate=outcome.fate.value,
+                    status=outcome.status,
+                    said=outcome.text,
+                    hop=hop.route.name,
+                )
 
         try:
             top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""

@@ -7,8 +7,8 @@ lost or the next hop is down, are still to be delivered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -25,6 +25,14 @@ class Fate(Enum):
     REFUSED = "refused"  # not ever
 
 
+class Success(Enum):
+    """Where a delivered recipient's mail is, for a sender who asked to be told (RFC 3461, 5.2)."""
+
+    RELAYED = "relayed"  # at a next hop that tells nobody: we say so
+    DELIVERED = "delivered"  # in the mailbox: we say so
+    PASSED = "passed"  # at a next hop that was asked to tell (it offers DSN)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``status`` is an RFC 3463 code, ``text`` printable ASCII, ``remote`` who said so ("": we)."""
@@ -33,6 +41,15 @@ class Outcome:
     status: str
     text: str
     remote: str = ""
+    success: Success = Success.RELAYED  # says something where the fate is DELIVERED
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the sender wants to be told of one recipient; "" where he did not say (RFC 3461)."""
+
+    notify: str = ""  # "NEVER", or a list of SUCCESS, FAILURE, DELAY with commas
+    orcpt: str = ""  # type;xtext, as it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +58,8 @@ class Mail:
 
     ``recipients`` are (index in the envelope, forward-path) of those still to do.  ``size`` is the
     count of bytes that ``content()`` yields, in chunks, from the start at each call; it raises
-    TemporaryFailure, or Corrupt.  ``eight_bit``: some byte of it is not ASCII.
+    TemporaryFailure, or Corrupt.  ``eight_bit``: some byte of it is not ASCII.  The rest is what
+    came with MAIL and RCPT, for a next hop that offers the extension; ``wishes`` by index.
     """
 
     queue_id: str
@@ -50,10 +68,17 @@ class Mail:
     size: int
     eight_bit: bool
     content: Callable[[], AsyncIterator[bytes]]
+    utf8: bool = False  # SMTPUTF8 (RFC 6531)
+    eight_bit_header: bool = False  # some byte of the message's own header is not ASCII
+    ret: str = ""  # "FULL" or "HDRS" (RFC 3461)
+    envid: str = ""  # as it was given, in xtext
+    wishes: Mapping[int, Wish] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)  # XFORWARD's names of who gave it to us
 
 
-Settle = Callable[[int, Outcome], Awaitable[None]]
-"""Takes the recipient's index in the envelope.  What it raises ends the attempt."""
+Settle = Callable[[Mapping[int, Outcome]], Awaitable[None]]
+"""Takes outcomes by the recipients' indices in the envelope, all that one answer decided at once:
+they are marked in one go.  What it raises ends the attempt."""
 
 
 class Route(Protocol):
@@ -76,6 +101,10 @@ class Route(Protocol):
 
 class NextHopDown(TemporaryFailure):
     """Nobody is at home: says nothing of this message, and trying others now is useless."""
+
+
+class TlsFailed(NextHopDown):
+    """It offers TLS and cannot do it, or not in a way that is believed."""
 
 
 class ConnectionLost(TemporaryFailure):

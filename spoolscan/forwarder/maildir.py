@@ -23,7 +23,15 @@ from contextlib import contextmanager, suppress
 from spoolscan import disk
 from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder.body import Canonical
-from spoolscan.forwarder.delivery import Fate, Mail, NextHopDown, Outcome, Settle, checked_path
+from spoolscan.forwarder.delivery import (
+    Fate,
+    Mail,
+    NextHopDown,
+    Outcome,
+    Settle,
+    Success,
+    checked_path,
+)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 
@@ -52,9 +60,8 @@ class MaildirRoute:
             disk.close(descriptor)
             with suppress(OSError):  # there only when it did not get into new/
                 disk.unlink(self._place("tmp", unique))
-        done = Outcome(Fate.DELIVERED, "2.0.0", f"new/{unique}")
-        for index, _ in mail.recipients:
-            await settle(index, done)
+        done = Outcome(Fate.DELIVERED, "2.0.0", f"new/{unique}", success=Success.DELIVERED)
+        await settle({index: done for index, _ in mail.recipients})
 
     async def close(self) -> None:
         """Nothing is kept open."""

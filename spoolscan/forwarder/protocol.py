@@ -1,43 +1,55 @@
-"""An SMTP and LMTP client without I/O (RFC 5321, 2033, 2920, 1870, 6152).
+"""An SMTP and LMTP client without I/O (RFC 5321, 2033, 2920, 3030; the rest in hello and commands).
 
 Give `Client` what arrives (`receive`), send what it says (`to_send`), and take from `outcomes` what
 became of the recipients.  One Client is one connection; many messages go through it one after
 another, each from READY back to READY::
 
     GREETING -> HELLO -> READY -> ENVELOPE -> BODY -> ANSWER -> READY
-                           ^          |  everyone refused         |
-                           +----------+----------------------------+     quit(): CLOSING
+                | ^        ^          |  everyone refused         |
+                v |        +----------+----------------------------+     quit(): CLOSING
+                TLS  the caller shakes hands, then says secured()
 
-MAIL, RCPT and DATA go out in one piece where the server offers PIPELINING.  In LMTP the final dot
-is answered once for each accepted recipient.  BODY=8BITMIME and SIZE= are said where offered.
+MAIL, RCPT and DATA go out in one piece where the server offers PIPELINING.  Where it offers
+CHUNKING too the content goes as it is, by BDAT.  It could go out with the envelope; but content is
+sent only when recipients were accepted, and its last piece only when all others were, for a server
+that contradicts itself would have a message then that we take for undelivered.  In LMTP the end of
+the message is answered once for each accepted recipient.
 
-Guarantees: a recipient is DELIVERED by exactly a 250 to the final dot, and by nothing else.  Only
-the codes a step allows count as success; a reply that nobody asked for, that is malformed, or
-that means nothing here raises ConnectionLost, and so does 421.  Each recipient gets at most one
-outcome.  Nothing a peer sends grows memory, and its words come out as printable ASCII.
+Guarantees: a recipient is DELIVERED by exactly a 250 to the end of the message, and by nothing
+else.  Only the codes a step allows count as success; a reply that nobody asked for, that is
+malformed, or that means nothing here raises ConnectionLost, and so does 421.  Each recipient gets
+at most one outcome.  Nothing a peer sends grows memory, and its words come out as printable ASCII.
 
-It never opens, waits or sleeps: timeouts are the caller's (connection.py).  STARTTLS
-and AUTH belong into `_hello` (between HELLO and READY), the DSN and SMTPUTF8 parameters into
-`begin`, and BDAT beside `body`.
+It never opens, waits or sleeps: timeouts and handshakes are the caller's (connection.py).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from types import MappingProxyType
 from typing import Final
 
-from spoolscan.forwarder.body import DotStuffer
+from spoolscan.forwarder import commands
+from spoolscan.forwarder.body import Canonical, DotStuffer
 from spoolscan.forwarder.delivery import (
     ConnectionLost,
     Fate,
+    Mail,
     NextHopDown,
     Outcome,
+    Success,
+    TlsFailed,
+    Wish,
     checked_path,
 )
-from spoolscan.forwarder.replies import Reply, ReplyReader, Unreadable
+from spoolscan.forwarder.hello import Hello, Said, Unwelcome
+from spoolscan.forwarder.options import Options
+from spoolscan.forwarder.replies import SUCCESS, Reply, ReplyReader, Step, Unreadable
+
+PIECE: Final = 65_536  # bytes of content that are gathered before they are sent
+
+_IN_THE_CLEAR: Final = Options(tls="none")
+_NOBODY: Final = -1  # the recipient of a command that is about none
 
 
 class Phase(Enum):
@@ -45,6 +57,7 @@ class Phase(Enum):
 
     GREETING = auto()
     HELLO = auto()
+    TLS = auto()
     READY = auto()
     ENVELOPE = auto()
     BODY = auto()
@@ -53,55 +66,49 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class Step(Enum):
-    """What a reply answers."""
-
-    GREETING = "the greeting"
-    EHLO = "EHLO"
-    HELO = "HELO"
-    RSET = "RSET"
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    END = "the final dot"
-    QUIT = "QUIT"
-
-
-SUCCESS: Final[Mapping[Step, frozenset[int]]] = MappingProxyType(
-    {
-        Step.GREETING: frozenset({220}),
-        Step.EHLO: frozenset({250}),
-        Step.HELO: frozenset({250}),
-        Step.RSET: frozenset({250}),
-        Step.MAIL: frozenset({250}),
-        Step.RCPT: frozenset({250, 251, 252}),
-        Step.DATA: frozenset({354}),
-        Step.END: frozenset({250}),
-        Step.QUIT: frozenset({221}),
-    }
-)
-
-
 class Client:
-    """One connection's conversation.  ``hostname`` is what we say in EHLO, ``peer`` who it is."""
+    """One connection's conversation.  ``hostname`` is what we say in EHLO, ``peer`` who it is.
 
-    def __init__(self, hostname: str, peer: str, *, lmtp: bool = False) -> None:
+    ``eight_bit``: 8-bit mail goes also where 8BITMIME is not offered.  ``chunking``: BDAT may be
+    used.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        peer: str,
+        options: Options = _IN_THE_CLEAR,
+        *,
+        lmtp: bool = False,
+        eight_bit: bool = True,
+        chunking: bool = True,
+    ) -> None:
         self.phase = Phase.GREETING
-        self.features: dict[str, str] = {}
-        self._hostname = hostname
         self._peer = peer
         self._lmtp = lmtp
+        self._eight_bit = eight_bit
+        self._xforward = options.xforward
+        self._may_chunk = chunking
+        self._hello = Hello(hostname, options, lmtp=lmtp)
         self._reader = ReplyReader()
         self._out = bytearray()
         self._plan: deque[tuple[Step, int, bytes]] = deque()  # still to be said
-        self._asked: deque[tuple[Step, int]] = deque([(Step.GREETING, -1)])  # said, unanswered
+        # said, unanswered; a step, and the recipient it is about
+        self._asked: deque[tuple[Step, int]] = deque([(Step.GREETING, _NOBODY)])
         self._unfinished = False  # the server may still hold an envelope of ours
         self._open: dict[int, None] = {}  # recipients without an outcome, in order
         self._accepted: deque[int] = deque()
-        self._stuffer = DotStuffer()
-        self._outcomes: list[tuple[int, Outcome]] = []
+        self._chunked = False  # this message goes by BDAT
+        self._body: Canonical | DotStuffer = DotStuffer()
+        self._held = bytearray()  # content that is ready to be said
+        self._outcomes: dict[int, Outcome] = {}
 
     # What the caller does
+
+    @property
+    def features(self) -> dict[str, str]:
+        """What the server offers: keyword in capitals -> what stood behind it."""
+        return self._hello.features
 
     def to_send(self) -> bytes:
         """What is to be written now."""
@@ -109,55 +116,55 @@ class Client:
         self._out.clear()
         return data
 
-    def outcomes(self) -> list[tuple[int, Outcome]]:
-        """What became known since the last call: (position in ``recipients``, outcome)."""
-        known, self._outcomes = self._outcomes, []
+    def outcomes(self) -> dict[int, Outcome]:
+        """What became known since the last call: index of the recipient -> outcome."""
+        known, self._outcomes = self._outcomes, {}
         return known
 
-    def begin(
-        self, sender: str, recipients: Sequence[str], *, size: int = 0, eight_bit: bool = False
-    ) -> None:
-        """Start a message; in READY only.  ``size`` in bytes.
+    def secured(self) -> None:
+        """The handshake is done; in TLS only."""
+        self._demand(Phase.TLS)
+        self.phase = Phase.HELLO
+        self._say(self._hello.secured())
 
-        Raises Corrupt where an address cannot stand in a command.
-        """
+    def begin(self, mail: Mail) -> None:
+        """Start a message; in READY only.  Raises Corrupt where an address cannot be said."""
         self._demand(Phase.READY)
-        paths = [checked_path(address) for address in (sender, *recipients)]
-        self._open = dict.fromkeys(range(len(recipients)))
+        for address in (mail.sender, *(address for _, address in mail.recipients)):
+            checked_path(address)
+        self._open = dict.fromkeys(index for index, _ in mail.recipients)
         self._accepted.clear()
-        limit = self.features.get("SIZE", "")
-        if limit.isdecimal() and 0 < int(limit[:20]) < size:
-            text = f"message of {size} bytes is larger than the next hop takes ({limit[:20]})"
-            return self._settle_open(Outcome(Fate.REFUSED, "5.3.4", text))
-        for place, path in enumerate(paths):
-            # SMTPUTF8 is to be said where it is offered; nobody may guess at these bytes before.
-            if not path.isascii():
-                text = "internationalized address, which the next hop was not asked to take"
-                outcome = Outcome(Fate.REFUSED, "5.6.7", text)
-                if place == 0:
-                    return self._settle_open(outcome)
-                self._settle(place - 1, outcome)
+        refusal = commands.refusal(mail, self.features, eight_bit=self._eight_bit)
+        if refusal is not None:
+            self._settle_open(refusal)
+        elif "SMTPUTF8" not in self.features:
+            for index, address in mail.recipients:
+                if not address.isascii():
+                    self._settle(index, commands.unspeakable("recipient's"))
         if self._open:
-            self._say_envelope(paths, size, eight_bit)
-        return None
+            self._say_envelope(mail)
 
     def body(self, chunk: bytes) -> None:
-        """Send the next bytes of the message; in BODY only.  Raises Corrupt: close then."""
+        """Take the next bytes of the message; in BODY only.  Raises Corrupt: close then."""
         self._demand(Phase.BODY)
-        self._out += self._stuffer.feed(chunk)
+        content = self._body.feed(chunk)
+        if self._held and len(self._held) + len(content) > PIECE:
+            self._say_content()
+        self._held += content
 
     def end(self) -> None:
         """Send the end of the message, which makes the server answer.  Raises Corrupt."""
         self._demand(Phase.BODY)
-        self._out += self._stuffer.finish()
-        self._asked.extend([(Step.END, -1)] * (len(self._accepted) if self._lmtp else 1))
+        self._held += self._body.finish()
         self.phase = Phase.ANSWER
+        if not self._asked:
+            self._say_last()
 
     def quit(self) -> None:
         """Say goodbye; in READY only."""
         self._demand(Phase.READY)
         self.phase = Phase.CLOSING
-        self._ask(Step.QUIT, b"QUIT\r\n")
+        self._say((Step.QUIT, b"QUIT\r\n"))
 
     # What the server does
 
@@ -176,65 +183,73 @@ class Client:
 
     def lost(self, why: str) -> ConnectionLost | NextHopDown:
         """The error that ``why`` is at this point; the conversation is over."""
-        before = self.phase in (Phase.GREETING, Phase.HELLO)
-        step = f" at {self._asked[0][0].value}" if self._asked else ""
-        self.phase = Phase.CLOSED
-        return (NextHopDown if before else ConnectionLost)(f"{self._peer}{step}: {why}")
+        step = self._asked[0][0] if self._asked else None
+        text = f"{self._peer}{f' at {step.value}' if step else ''}: {why}"
+        phase, self.phase = self.phase, Phase.CLOSED
+        if phase is Phase.TLS or step is Step.STARTTLS:
+            return TlsFailed(text)
+        return (NextHopDown if phase in (Phase.GREETING, Phase.HELLO) else ConnectionLost)(text)
 
-    def _take(self, step: Step, place: int, reply: Reply) -> None:
+    def _take(self, step: Step, index: int, reply: Reply) -> None:
         accepted = reply.code in SUCCESS[step]
         if reply.code == 421 or (reply.code < 400 and not accepted):
-            self._asked.appendleft((step, place))
-            raise self.lost(reply.text)
+            self._asked.appendleft((step, index))
+            raise self.lost(str(reply.code) if step is Step.AUTH else reply.text)
         match step:
-            case Step.GREETING | Step.EHLO | Step.HELO:
-                self._hello(step, reply, accepted=accepted)
+            case Step.GREETING | Step.EHLO | Step.HELO | Step.STARTTLS | Step.AUTH:
+                self._introduce(step, reply, accepted=accepted)
             case Step.RSET if not accepted:
                 raise self.lost(reply.text)
             case Step.MAIL if not accepted:
                 self._settle_open(self._outcome(reply))
-            case Step.RCPT if place in self._open:
-                self._rcpt(place, reply, accepted=accepted)
+            case Step.RCPT if index in self._open:
+                self._rcpt(index, reply, accepted=accepted)
             case Step.DATA:
                 self._data(reply, accepted=accepted)
+            case Step.BDAT if not accepted:
+                self._settle_open(self._outcome(reply))
+                raise self.lost(reply.text)  # it may take what follows for a message
+            case Step.BDAT if self.phase is Phase.ANSWER and not self._asked:
+                self._say_last()
             case Step.END:
-                self._end(reply)
+                self._end(reply, accepted=accepted)
             case Step.QUIT:
                 self.phase = Phase.CLOSED
         self._say_more()
 
-    def _hello(self, step: Step, reply: Reply, *, accepted: bool) -> None:
+    def _introduce(self, step: Step, reply: Reply, *, accepted: bool) -> None:
         """A server that will not talk to us at all is down; it has not refused any message."""
-        name = self._hostname.encode("ascii", "replace")
-        if step is Step.GREETING and accepted:
-            self.phase = Phase.HELLO
-            self._ask(Step.EHLO, (b"LHLO " if self._lmtp else b"EHLO ") + name + b"\r\n")
-        elif step is Step.EHLO and reply.code >= 500 and not self._lmtp:
-            self._ask(Step.HELO, b"HELO " + name + b"\r\n")
-        elif accepted:
-            if step is Step.EHLO:
-                words = (line.split() for line in reply.lines[1:])
-                self.features = {line[0].upper(): " ".join(line[1:]) for line in words if line}
+        self.phase = Phase.HELLO
+        if step is Step.STARTTLS and accepted:
+            self.phase = Phase.TLS
+            return
+        try:
+            said = self._hello.next(step, reply)
+        except Unwelcome as error:
+            self._asked.appendleft((step, _NOBODY))
+            raise self.lost(str(error)) from None
+        if said is None:
             self.phase = Phase.READY
         else:
-            self._asked.appendleft((step, -1))
-            raise self.lost(reply.text)
+            self._say(said)
 
-    def _say_envelope(self, paths: Sequence[str], size: int, eight_bit: bool) -> None:
-        words = [f"MAIL FROM:<{paths[0]}>"]
-        if "SIZE" in self.features:
-            words.append(f"SIZE={size}")
-        if eight_bit and "8BITMIME" in self.features:
-            # Where it is not offered the bytes go as they are: re-encoding would break signatures.
-            words.append("BODY=8BITMIME")
+    def _say_envelope(self, mail: Mail) -> None:
+        features = self.features
+        offered = "CHUNKING" in features and "PIPELINING" in features
+        self._chunked = offered and self._may_chunk
         if self._unfinished:
-            self._plan.append((Step.RSET, -1, b"RSET\r\n"))
-        self._plan.append((Step.MAIL, -1, " ".join(words).encode("ascii") + b"\r\n"))
-        for place in self._open:
-            command = f"RCPT TO:<{paths[place + 1]}>\r\n".encode("ascii")
-            self._plan.append((Step.RCPT, place, command))
-        self._plan.append((Step.DATA, -1, b"DATA\r\n"))
-        self._stuffer = DotStuffer()
+            self._plan.append((Step.RSET, _NOBODY, b"RSET\r\n"))
+        if self._xforward and (line := commands.xforward_line(mail, features)):
+            self._plan.append((Step.XFORWARD, _NOBODY, line))
+        self._plan.append((Step.MAIL, _NOBODY, commands.mail_line(mail, features)))
+        for index, address in mail.recipients:
+            if index in self._open:
+                line = commands.rcpt_line(address, mail.wishes.get(index, Wish()), features)
+                self._plan.append((Step.RCPT, index, line))
+        if not self._chunked:
+            self._plan.append((Step.DATA, _NOBODY, b"DATA\r\n"))
+        self._body = Canonical() if self._chunked else DotStuffer()
+        self._held.clear()
         self._unfinished = True
         self.phase = Phase.ENVELOPE
         self._say_more()
@@ -244,18 +259,30 @@ class Client:
         if self._plan and not self._open:
             self._plan.clear()  # everybody was refused before DATA was said
         while self._plan and ("PIPELINING" in self.features or not self._asked):
-            step, place, line = self._plan.popleft()
-            self._ask(step, line, place)
+            step, index, line = self._plan.popleft()
+            self._say((step, line), index)
         if self.phase is Phase.ENVELOPE and not self._asked:
-            self.phase = Phase.READY
+            self.phase = Phase.BODY if self._chunked and self._open else Phase.READY
 
-    def _rcpt(self, place: int, reply: Reply, *, accepted: bool) -> None:
+    def _say_last(self) -> None:
+        self._say_content(last=True)
+        self._asked.extend([(Step.END, _NOBODY)] * (len(self._accepted) if self._lmtp else 1))
+
+    def _say_content(self, *, last: bool = False) -> None:
+        if self._chunked:
+            self._out += b"BDAT %d%b\r\n" % (len(self._held), b" LAST" if last else b"")
+            if not last:
+                self._asked.append((Step.BDAT, _NOBODY))
+        self._out += self._held
+        self._held.clear()
+
+    def _rcpt(self, index: int, reply: Reply, *, accepted: bool) -> None:
         if accepted:
-            self._accepted.append(place)
+            self._accepted.append(index)
         elif reply.code == 552:  # too many recipients: RFC 5321 section 4.5.3.1.10
-            self._settle(place, Outcome(Fate.DEFERRED, "4.5.3", reply.text, self._peer))
+            self._settle(index, Outcome(Fate.DEFERRED, "4.5.3", reply.text, self._peer))
         else:
-            self._settle(place, self._outcome(reply))
+            self._settle(index, self._outcome(reply))
 
     def _data(self, reply: Reply, *, accepted: bool) -> None:
         if not accepted:
@@ -264,32 +291,37 @@ class Client:
             self.phase = Phase.BODY
         else:
             # RFC 2920 section 3.1 has us send a lone dot, which a server this confused may deliver.
-            self._asked.appendleft((Step.DATA, -1))
+            self._asked.appendleft((Step.DATA, _NOBODY))
             raise self.lost("354 although no recipient was accepted")
 
-    def _end(self, reply: Reply) -> None:
+    def _end(self, reply: Reply, *, accepted: bool) -> None:
         outcome = self._outcome(reply)
-        for place in [self._accepted.popleft()] if self._lmtp else list(self._accepted):
-            self._settle(place, outcome)
+        for index in [self._accepted.popleft()] if self._lmtp else list(self._accepted):
+            self._settle(index, outcome)
         if not self._asked:
-            self._unfinished = False
+            # After a BDAT that failed nobody knows what the server still holds (RFC 3030, 2).
+            self._unfinished = self._chunked and not accepted
             self.phase = Phase.READY
 
     def _outcome(self, reply: Reply) -> Outcome:
         fate = {2: Fate.DELIVERED, 4: Fate.DEFERRED, 5: Fate.REFUSED}[reply.code // 100]
-        return Outcome(fate, reply.status, reply.text, self._peer)
+        success = Success.DELIVERED if self._lmtp else Success.RELAYED
+        if "DSN" in self.features:
+            success = Success.PASSED
+        return Outcome(fate, reply.status, reply.text, self._peer, success)
 
-    def _settle(self, place: int, outcome: Outcome) -> None:
-        del self._open[place]
-        self._outcomes.append((place, outcome))
+    def _settle(self, index: int, outcome: Outcome) -> None:
+        del self._open[index]
+        self._outcomes[index] = outcome
 
     def _settle_open(self, outcome: Outcome) -> None:
-        for place in list(self._open):
-            self._settle(place, outcome)
+        for index in list(self._open):
+            self._settle(index, outcome)
 
-    def _ask(self, step: Step, line: bytes, place: int = -1) -> None:
+    def _say(self, said: Said, index: int = _NOBODY) -> None:
+        step, line = said
         self._out += line
-        self._asked.append((step, place))
+        self._asked.append((step, index))
 
     def _demand(self, phase: Phase) -> None:
         if self.phase is not phase:

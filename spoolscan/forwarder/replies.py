@@ -1,5 +1,7 @@
 r"""Replies of an SMTP or LMTP server, read strictly and within bounds (RFC 5321 section 4.2).
 
+`SUCCESS` is what each step of a conversation may be answered with; nothing else is a yes.
+
 A reply is ``CODE-text CRLF`` any number of times, then ``CODE text CRLF``, all with one code.
 Anything else raises Unreadable: a line that ends in a bare LF, a code that changes half-way, a
 line over 4096 bytes, a reply over 64 KiB or 128 lines.  The caller closes the connection
@@ -11,7 +13,10 @@ The words of the peer are made printable ASCII here, at the door, and nowhere el
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 LONGEST_LINE: Final = 4096  # bytes, CRLF included; RFC 5321 asks for 512
@@ -23,6 +28,43 @@ _CODE: Final = re.compile(rb"([2-5][0-5][0-9])([ -]|\Z)")
 _ENHANCED: Final = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |\Z)")
 _PRINTABLE: Final = bytes(
     byte if 32 <= byte < 127 else ord(" " if byte == ord("\t") else "?") for byte in range(256)
+)
+
+
+class Step(Enum):
+    """What a reply answers."""
+
+    GREETING = "the greeting"
+    EHLO = "EHLO"
+    HELO = "HELO"
+    STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    XFORWARD = "XFORWARD"
+    RSET = "RSET"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    BDAT = "BDAT"
+    END = "the end of the message"
+    QUIT = "QUIT"
+
+
+SUCCESS: Final[Mapping[Step, frozenset[int]]] = MappingProxyType(
+    {
+        Step.GREETING: frozenset({220}),
+        Step.EHLO: frozenset({250}),
+        Step.HELO: frozenset({250}),
+        Step.STARTTLS: frozenset({220}),
+        Step.AUTH: frozenset({235, 334}),
+        Step.XFORWARD: frozenset({250}),
+        Step.RSET: frozenset({250}),
+        Step.MAIL: frozenset({250}),
+        Step.RCPT: frozenset({250, 251, 252}),
+        Step.DATA: frozenset({354}),
+        Step.BDAT: frozenset({250}),
+        Step.END: frozenset({250}),
+        Step.QUIT: frozenset({221}),
+    }
 )
 
 

@@ -2,18 +2,24 @@
 
 A connection is used again until it has carried ``messages`` of them or was idle for ``idle``
 seconds.  One that the server closed meanwhile is replaced without fuss, as long as the server said
-nothing to the message.  How many are open at once is the daemon's to bound: one for each delivery.
+nothing to the message.  Where TLS is only wished for (``tls=may``) and the handshake fails, the
+server is asked once more, in the clear.  How many are open at once is the daemon's to bound: one
+for each delivery.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
-from spoolscan import config
+from spoolscan import config, log
 from spoolscan.forwarder.connection import Address, Connection
-from spoolscan.forwarder.delivery import ConnectionLost, Mail, Outcome, Settle
+from spoolscan.forwarder.delivery import ConnectionLost, Mail, Outcome, Settle, TlsFailed
+from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.protocol import Client
+from spoolscan.forwarder.tls import Tls, prepare
 
 
 class SmtpRoute:
@@ -25,11 +31,14 @@ class SmtpRoute:
         address: Address,
         hostname: str,
         settings: config.Forwarder,
+        options: Options = Options(),  # noqa: B008 - frozen
         *,
         lmtp: bool = False,
     ) -> None:
-        """``hostname`` is what EHLO says."""
+        """``hostname`` is what EHLO says.  Raises ConfigError where TLS cannot be as it is set."""
         self.name = name
+        self._options = options
+        self._tls = prepare(options, address.host)
         self._hostname = hostname
         self._address = address
         self._settings = settings
@@ -54,10 +63,10 @@ class SmtpRoute:
     async def _send(self, mail: Mail, settle: Settle) -> None:
         todo = len(mail.recipients)
 
-        async def count(index: int, outcome: Outcome) -> None:
+        async def count(known: Mapping[int, Outcome]) -> None:
             nonlocal todo
-            await settle(index, outcome)
-            todo -= 1
+            await settle(known)
+            todo -= len(known)
 
         while True:
             kept = self._take()
@@ -74,8 +83,24 @@ class SmtpRoute:
             return
 
     async def _connect(self) -> Connection:
-        client = Client(self._hostname, str(self._address), lmtp=self._lmtp)
-        return await Connection.open(self._address, client, self._settings.timeouts)
+        try:
+            return await self._open(self._options, self._tls)
+        except TlsFailed as error:
+            if self._options.tls != "may":
+                raise
+            log.event("forwarder", "-", logging.WARNING, hop=self.name, in_the_clear=error)
+            return await self._open(replace(self._options, tls="none"), None)
+
+    async def _open(self, options: Options, tls: Tls | None) -> Connection:
+        client = Client(
+            self._hostname,
+            str(self._address),
+            options,
+            lmtp=self._lmtp,
+            eight_bit=self._settings.eight_bit == "send",
+            chunking=self._settings.chunking,
+        )
+        return await Connection.open(self._address, client, self._settings.timeouts, tls)
 
     def _take(self) -> Connection | None:
         """The connection used last that still stands."""

@@ -3,8 +3,7 @@
 At most one segment is read ahead of the disk: while the spool writes, nothing is read, and the
 peer's window fills.  A message under way when the connection ends, however it ends, is discarded.
 
-A peer that drips gains nothing: the time for a command counts from our last reply, and a message
-has to come at `SLOWEST` bytes a second, beyond the time in which it may send nothing at all.
+A peer that drips gains nothing (`patience`); who asks for too much in a time is put off (`limits`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from typing import Final
 
 from spoolscan import log
 from spoolscan.envelope import Envelope, Recipient
-from spoolscan.receiver.address import Path
+from spoolscan.receiver.address import NULL, Path
+from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import (
     Chunk,
     Closed,
@@ -34,30 +34,40 @@ from spoolscan.receiver.events import (
     Terms,
 )
 from spoolscan.receiver.intake import Intake
+from spoolscan.receiver.judge import Judge
+from spoolscan.receiver.limits import Limits, owner
+from spoolscan.receiver.patience import Patience
 from spoolscan.receiver.policy import IPAddress, Policy
-from spoolscan.receiver.reply import GO_AHEAD, RECIPIENT_OK, SENDER_OK, Reply
+from spoolscan.receiver.reply import GO_AHEAD, SENDER_OK, Reply
 from spoolscan.receiver.reverse import ReverseNames
+from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.session import Session
 from spoolscan.spool import Draft
 
 SEGMENT: Final = 65_536  # bytes read, and gathered before they are written, at a time
-SLOWEST: Final = 100.0  # bytes a second of a message, on the whole
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
 STOPPING: Final = Reply(421, "4.3.2", "stopping, try again later")
+CANNOT_JUDGE: Final = Reply(451, "4.3.0", "trouble of our own, try again later")
+DISCARDED: Final = Reply(250, "2.0.0", "accepted")
 TIMED_OUT: Final = Reply(421, "4.4.2", "timed out")
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all connections share.  Times in seconds."""
+    """What all connections share.  ``greet_seconds`` is how long outside peers wait for the banner,
+    ``refuse_early`` what becomes of those who do not.
+    """
 
     policy: Policy
+    judge: Judge
     intake: Intake
     names: ReverseNames | None
-    command_seconds: float
-    data_seconds: float
+    patience: Patience
+    limits: Limits
+    greet_seconds: float = 0.0
+    refuse_early: bool = True
 
 
 class Connection:
@@ -67,12 +77,16 @@ class Connection:
         self._house = house
         self._peer = peer
         self._session = Session(terms)
+        self._mail = Mail(NULL)
+        self._rulings: list[Ruling] = []  # one for each recipient accepted
+        self._dropping = False  # nobody gets the message under way
         self._draft: Draft | None = None
         self._pending = bytearray()  # of the message, not yet written
-        self._name: asyncio.Task[str] | None = None
+        self._name: asyncio.Task[str | None] | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
         self._waited = 0.0  # seconds for it since our last reply
         self._heard = 0  # bytes from it since then
+        self._errors = 0  # of the session, counted against its address
         self._transport: asyncio.WriteTransport | None = None
         self._stopping = False
 
@@ -89,11 +103,11 @@ class Connection:
             sock.close()
             return
         self._transport = writer.transport
+        self._house.judge.expect(self._peer)
         if self._house.names is not None and self._peer is not None:
             self._name = asyncio.create_task(self._house.names.name_of(self._peer))
         try:
-            self._session.receive_data(early)
-            self._session.greet()
+            await self._greet(reader, early)
             await self._converse(reader, writer)
             if not self._stopping:
                 await _linger(reader, writer)
@@ -106,6 +120,7 @@ class Connection:
         finally:
             if self._name is not None:
                 self._name.cancel()
+            self._count_errors()
             await self._discard()
             writer.transport.abort()
             with suppress(OSError):
@@ -118,6 +133,14 @@ class Connection:
         if clock is not None and not clock.expired() and self._session.state is not State.DATA:
             clock.reschedule(0)
 
+    def hurry(self) -> None:
+        """The house has less patience than when we began to wait."""
+        clock = self._clock
+        if clock is not None and not clock.expired():
+            left = self._left(in_data=self._session.state is State.DATA)
+            until = asyncio.get_running_loop().time() + left
+            clock.reschedule(min(clock.when() or until, until))
+
     def abort(self) -> None:
         """End now, whatever is under way."""
         if self._transport is not None:
@@ -125,12 +148,34 @@ class Connection:
 
     # -- the conversation --------------------------------------------------------------------------
 
+    async def _greet(self, reader: asyncio.StreamReader, early: bytes) -> None:
+        """Say the banner; to an outside peer that would not wait for it, perhaps good-bye."""
+        said = b""
+        trusted = self._house.policy.trusts(self._peer)
+        if self._house.greet_seconds and not early and not trusted and not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._house.greet_seconds) as self._clock:
+                    said = await reader.read(SEGMENT)
+                    if not said:
+                        raise EOFError("the peer hung up before it was greeted")
+            self._clock = None
+        if (early or said) and not trusted:
+            refused = self._house.refuse_early
+            log.event("receiver", "-", event="early", peer=self._peer, refused=refused)
+            if refused:
+                self._session.receive_data(early or said)
+        self._session.greet()
+        self._session.receive_data(said)
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = self._session
         while True:
             event = session.next_event()
             match event:
                 case NeedData():
+                    if reply := self._count_errors():
+                        session.close(reply)
+                        continue
                     if self._stopping and session.state is not State.DATA:
                         session.close(STOPPING)
                         continue
@@ -145,9 +190,11 @@ class Connection:
     async def _handle(self, event: Event) -> None:
         match event:
             case Mail():
-                self._session.answer(await self._house.intake.objection() or SENDER_OK)
+                self._mail = event
+                self._rulings.clear()
+                self._session.answer(await self._admit(event))
             case Rcpt(recipient):
-                self._session.answer(self._judge(recipient))
+                await self._judge(recipient)
             case DataStarts():
                 self._session.answer(await self._begin(event))
             case Chunk(data):
@@ -164,7 +211,7 @@ class Connection:
             return
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._patience(in_data=in_data)) as self._clock:
+            async with asyncio.timeout(self._left(in_data=in_data)) as self._clock:
                 segment = await reader.read(SEGMENT)
         except TimeoutError:
             self._session.close(STOPPING if self._stopping else TIMED_OUT)
@@ -177,19 +224,16 @@ class Connection:
         self._heard += len(segment)
         self._session.receive_data(segment)
 
-    def _patience(self, *, in_data: bool) -> float:
+    def _left(self, *, in_data: bool) -> float:
         """Seconds until the next segment must have come."""
-        if not in_data:
-            return self._house.command_seconds - self._waited
-        idle = self._house.data_seconds
-        return min(idle, idle + self._heard / SLOWEST - self._waited)
+        return self._house.patience.left(self._waited, self._heard, in_data=in_data)
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
             self._waited, self._heard = 0.0, 0
             writer.write(output)
-            async with asyncio.timeout(self._house.data_seconds):
+            async with asyncio.timeout(self._house.patience.data_seconds):
                 await writer.drain()
 
     # -- the message -------------------------------------------------------------------------------
@@ -198,21 +242,87 @@ class Connection:
     def _id(self) -> str:
         return self._draft.id if self._draft is not None else "-"
 
-    def _judge(self, recipient: Path) -> Reply:
-        refusal = self._house.policy.recipient(self._peer, recipient)
-        if refusal is None:
-            return RECIPIENT_OK
-        log.event("receiver", "-", event="denied", peer=self._peer, to=recipient.text)
-        return refusal
+    @property
+    def _owner(self) -> IPAddress | None:
+        """Whom what it asks for is counted against."""
+        return None if self._house.policy.trusts(self._peer) else owner(self._peer)
+
+    def _count_errors(self) -> Reply | None:
+        """Why the session ends here: there were too many from its address, in all its sessions."""
+        fresh = self._session.errors - self._errors
+        self._errors += fresh
+        return self._house.limits.errors(self._owner, fresh) if fresh else None
+
+    async def _admit(self, mail: Mail) -> Reply:
+        """The answer to MAIL."""
+        return (
+            await self._house.intake.objection(mail.size)
+            or self._house.limits.message(self._owner)
+            or SENDER_OK
+        )
+
+    async def _client(self) -> Client:
+        """Who the peer is, once its name is known."""
+        name = await self._name if self._name is not None else ""
+        return Client(
+            address=self._peer,
+            name=name or "",
+            helo=self._session.helo,
+            trusted=self._house.policy.trusts(self._peer),
+            unsure=name is None,
+        )
+
+    async def _judge(self, recipient: Path) -> None:
+        if refusal := self._house.limits.recipient(self._owner):
+            self._session.answer(refusal)
+            return
+        try:
+            ruling = await self._house.judge.recipient(await self._client(), self._mail, recipient)
+        except Exception as error:  # what is not understood is temporary
+            log.failure("receiver", "-", error)
+            ruling = Ruling(CANNOT_JUDGE, "failed")
+        if ruling.reply.positive:
+            self._rulings.append(ruling)
+            self._session.answer(ruling.reply)
+            return
+        log.event(
+            "receiver",
+            "-",
+            event="denied",
+            peer=self._peer,
+            sender=self._mail.sender.text,
+            to=recipient.text,
+            why=ruling.why,
+            reply=ruling.reply.text,
+        )
+        await self._pause(min(ruling.delay, self._house.patience.command_seconds))
+        if ruling.hang_up:
+            self._session.close(ruling.reply)
+        else:
+            self._session.answer(ruling.reply)
+
+    async def _pause(self, seconds: float) -> None:
+        """Let the peer wait, but not whoever wants us to stop."""
+        if seconds > 0 and not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds) as self._clock:
+                    await asyncio.Event().wait()
+            self._clock = None
 
     async def _begin(self, event: DataStarts) -> Reply:
+        recipients = self._kept(event)
+        self._dropping = not recipients
+        if self._dropping:
+            return GO_AHEAD
+        client = await self._client()
         envelope = Envelope(
             sender=event.mail.sender.text,
-            recipients=tuple(Recipient(path.text) for path in event.recipients),
-            peer_address=str(self._peer or ""),
-            peer_name=await self._name if self._name is not None else "",
-            helo=self._session.helo,
+            recipients=recipients,
+            peer_address=str(client.address or ""),
+            peer_name=client.name,
+            helo=client.helo,
             protocol="ESMTP" if self._session.esmtp else "SMTP",
+            extras=tuple(dict.fromkeys(line for one in self._rulings for line in one.extras)),
         )
         try:
             self._draft = await self._house.intake.begin(envelope)
@@ -227,12 +337,33 @@ class Connection:
             helo=envelope.helo,
             sender=envelope.sender,
             recipients=len(envelope.recipients),
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
         )
         return GO_AHEAD
 
+    def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
+        """Those who get the message; the others are for the log alone."""
+        kept = []
+        for path, ruling in zip(event.recipients, self._rulings, strict=True):
+            if ruling.discard:
+                log.event(
+                    "receiver",
+                    "-",
+                    event="discarding",
+                    why=ruling.why,
+                    peer=self._peer,
+                    sender=event.mail.sender.text,
+                    to=path.text,
+                )
+            else:
+                kept.append(Recipient(path.text))
+        return tuple(kept)
+
     async def _write(self, data: bytes) -> None:
+        if self._draft is None:
+            return
         self._pending += data
-        if self._draft is None or len(self._pending) < SEGMENT:
+        if len(self._pending) < SEGMENT:
             return
         piece = bytes(self._pending)
         self._pending.clear()
@@ -243,9 +374,11 @@ class Connection:
             await self._discard()
 
     async def _commit(self) -> Reply:
+        if self._dropping:
+            return DISCARDED
         draft = self._draft
         if draft is None:
-            raise RuntimeError("a message ended that was never begun")
+            return DISCARDED
         try:
             await self._house.intake.commit(draft, bytes(self._pending))
         except Exception as error:

@@ -26,6 +26,7 @@ class Terms:
     idle_commands: int
     hops: int
     bare_lf: BareLF
+    own_hops: int = 3
 
 
 class State(IntEnum):

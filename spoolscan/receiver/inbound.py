@@ -9,7 +9,7 @@ from __future__ import annotations
 from spoolscan.receiver.dotted import Dotted
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.hops import HopCounter
-from spoolscan.receiver.reply import LOOP, TOO_BIG, Reply
+from spoolscan.receiver.reply import LOOP, OWN_LOOP, TOO_BIG, Reply
 
 
 class Inbound:
@@ -20,7 +20,7 @@ class Inbound:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._dotted = Dotted(terms.bare_lf)
-        self._hops = HopCounter()
+        self._hops = HopCounter(terms.host)
         self._size = 0
         self._dropped = 0
         self.refusal: Reply | None = None
@@ -55,4 +55,6 @@ class Inbound:
             return TOO_BIG
         if self._hops.feed(chunk) > self._terms.hops:
             return LOOP
+        if self._hops.own > self._terms.own_hops:
+            return OWN_LOOP
         return None

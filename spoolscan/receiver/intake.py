@@ -2,6 +2,7 @@
 mean for the peer.
 
 =====================  ==================================================================
+too little room left   452 4.3.1 to MAIL (`watermark`)
 ENOSPC, EDQUOT         452 4.3.1, message by message: room may come back
 EMFILE, ENFILE         421 4.3.2
 EIO, EROFS             451 4.3.0, and no new mail until a probe of the spool passes
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
@@ -26,6 +28,7 @@ from spoolscan.envelope import Envelope
 from spoolscan.errors import TemporaryFailure
 from spoolscan.receiver import trace
 from spoolscan.receiver.reply import Reply
+from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Draft, Spool
 
 P = ParamSpec("P")
@@ -54,9 +57,19 @@ class Intake:
         self._probe_seconds = probe_seconds
         self._probing = asyncio.Lock()
         self._next_probe: float | None = None  # None while the spool is fit; time of the loop
+        self.watermark = Watermark(spool.room, time.monotonic)
 
-    async def objection(self) -> Reply | None:
-        """Why no new message can be taken now; None while the spool is fit."""
+    async def objection(self, size: int = 0) -> Reply | None:
+        """Why no new message of that many bytes can be taken now; None where it can."""
+        if refusal := await self._unfit():
+            return refusal
+        try:
+            return None if self.watermark.has_room(size) else NO_SPACE
+        except TemporaryFailure as error:
+            return self.reply_to(error, "-")
+
+    async def _unfit(self) -> Reply | None:
+        """Why nothing can be stored; None while the spool is fit."""
         if self._next_probe is None:
             return None
         async with self._probing:

@@ -1,9 +1,8 @@
-"""Who may send to whom: the one place where mail is accepted or refused by address.
+"""Who we are: our domains and networks; and what is refused whatever the rules say.
 
-Pure: no I/O, no clock.  A peer in the site's own networks may send to anyone, any other only to the
-site's domains (exact: a subdomain is another domain).  A forward-path that asks some host to send
-on (``%``, ``!``, ``@a:b@c``, ``"a@b"@c``, a literal, a trailing dot) is refused to everyone: the
-next hop might obey it, and then we were the open relay (threat 13R).
+Pure: no I/O, no clock.  Domains are exact: a subdomain is another domain.  A forward-path that asks
+some host to send on (``%``, ``!``, ``@a:b@c``, ``"a@b"@c``, a literal, a trailing dot) is refused
+to everyone: the next hop might obey it, and then we were the open relay (threat 13R).
 """
 
 from __future__ import annotations
@@ -33,14 +32,6 @@ class Policy:
     def trusts(self, peer: IPAddress | None) -> bool:
         """Whether the peer is in the site's own networks.  None, a peer unknown, is not."""
         return peer is not None and any(peer in network for network in self.networks)
-
-    def recipient(self, peer: IPAddress | None, path: Path) -> Reply | None:
-        """Why this peer may not send to this forward-path; None where it may."""
-        if asks_to_relay(path):
-            return RELAY_DENIED
-        if not path.domain or path.domain in self.domains or self.trusts(peer):
-            return None
-        return RELAY_DENIED
 
 
 def asks_to_relay(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """The name of a peer's address, confirmed: PTR, and back by A or AAAA to the same address.
 
-Never raises and never takes longer than it was given: without an answer there is no name.  Private
-and loopback addresses are not asked about.
+Never raises and never takes longer than it was given.  Private and loopback addresses are not asked
+about.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 import dns.asyncresolver
 import dns.exception
 import dns.resolver
+import dns.reversename
 
 from spoolscan.receiver.address import is_domain
 from spoolscan.receiver.policy import IPAddress
@@ -27,19 +28,31 @@ class ReverseNames:
         self._seconds = seconds
         self._resolver = resolver or _system_resolver()
 
-    async def name_of(self, address: IPAddress) -> str:
-        """The peer's name in lower case, without a trailing dot; "" for none."""
+    async def name_of(self, address: IPAddress) -> str | None:
+        """The peer's name in lower case, without a trailing dot; "" for none.
+
+        None where there was no answer, so that it may have one all the same.
+        """
         if self._resolver is None or not address.is_global:
             return ""
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._confirmed(self._resolver, address)
-        except Exception:  # whatever it was, no message waits for a name
+        except dns.resolver.NXDOMAIN:
             return ""
+        except Exception:  # whatever it was, no message waits for a name
+            return None
 
     async def _confirmed(self, resolver: dns.asyncresolver.Resolver, address: IPAddress) -> str:
         kind = "A" if address.version == 4 else "AAAA"
-        answer = await resolver.resolve_address(str(address), lifetime=self._seconds, search=False)
+        answer = await resolver.resolve(
+            dns.reversename.from_address(str(address)),
+            "PTR",
+            lifetime=self._seconds,
+            search=False,
+            raise_on_no_answer=False,
+        )
+        failure: dns.exception.DNSException | None = None
         for record in list(answer)[:_NAMES]:
             name = record.target.to_text(omit_final_dot=True).lower()
             if not is_domain(name):
@@ -48,10 +61,15 @@ class ReverseNames:
                 back = await resolver.resolve(
                     record.target, kind, lifetime=self._seconds, search=False
                 )
-            except dns.exception.DNSException:
+            except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+                continue
+            except dns.exception.DNSException as error:
+                failure = error
                 continue
             if any(found.address == str(address) for found in back):
                 return str(name)
+        if failure is not None:
+            raise failure
         return ""
 
 

@@ -1,7 +1,7 @@
 """The receiver's sockets: listens, counts connections, and stops cleanly.
 
-Each connection becomes a task running one `Connection`.  While half of all connections are taken,
-newcomers have seconds where others have minutes.  A peer beyond a limit is told 421 and closed at
+Each connection becomes a task running one `Connection`.  While most connections are taken, all
+have seconds where they had minutes (`patience`).  A peer beyond a limit is told 421 and closed at
 once; when the process has no file descriptor left, a reserved one is given up for as long as it
 takes to say so, and the queue of the kernel does not fill with peers that wait for nothing.
 
@@ -17,54 +17,79 @@ import ipaddress
 import logging
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from spoolscan import config, log
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.receiver import descriptors
 from spoolscan.receiver.connection import Connection, House
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Terms
 from spoolscan.receiver.intake import NO_DESCRIPTORS, Intake
+from spoolscan.receiver.judge import Judge, make
+from spoolscan.receiver.limits import Limits, owner
+from spoolscan.receiver.patience import Patience, Stress
 from spoolscan.receiver.policy import IPAddress, Policy, parse_peer
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.reverse import ReverseNames
-from spoolscan.spool import Spool
+from spoolscan.spool import Room, Spool
 
 _BACKLOG: Final = 512
 _PAUSE_SECONDS: Final = 1.0
-_HURRY_SECONDS: Final = 10.0  # timeouts of those who come when half of the connections are taken
 _TOO_MANY: Final = Reply(421, "4.7.0", "too many connections, try again later")
 
 
 class Receiver:
     """Takes mail from the network into a spool.  To be made and used inside a running loop."""
 
-    def __init__(self, site: config.Site, settings: config.Receiver, spool: Spool) -> None:
+    def __init__(
+        self,
+        site: config.Site,
+        settings: config.Receiver,
+        spool: Spool,
+        judge: Judge | None = None,
+    ) -> None:
+        """``judge`` is made of the site's settings alone where none is given."""
+        self._root = Path(spool.root)
         self._intake = Intake(spool, site.hostname, settings.threads, settings.probe_interval)
         self._listeners: dict[tuple[str, int], list[socket.socket]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._by_address: Counter[IPAddress] = Counter()
+        self._limits = Limits(settings.limits, time.monotonic)
         self._spare = -1  # a file descriptor for the time when there is no other
-        self._furnish(site, settings)
+        self._furnish(site, settings, judge)
 
-    def _furnish(self, site: config.Site, settings: config.Receiver) -> None:
+    def _furnish(self, site: config.Site, settings: config.Receiver, judge: Judge | None) -> None:
         """What new connections are served by; those under way keep what they began with."""
+        if self._limits.rates != settings.limits:  # what was counted still counts otherwise
+            self._limits = Limits(settings.limits, time.monotonic)
+        self._stress = Stress(max(1, settings.connections * settings.stress // 100))
+        self._intake.watermark.leave(Room(settings.min_free, settings.min_inodes))
+        descriptors.provide(settings.connections)
         self._site = site
         self._settings = settings
         networks = tuple(map(ipaddress.ip_network, site.networks))
         self._policy = Policy(frozenset(site.domains), networks)
         names = ReverseNames(settings.reverse_timeout) if settings.reverse_lookup else None
         self._house = House(
-            self._policy, self._intake, names, settings.command_timeout, settings.data_timeout
-        )
-        self._hurried = replace(
-            self._house,
-            command_seconds=min(settings.command_timeout, _HURRY_SECONDS),
-            data_seconds=min(settings.data_timeout, _HURRY_SECONDS),
+            self._policy,
+            judge or make(config.Config(root=self._root, site=site, receiver=settings)),
+            self._intake,
+            names,
+            Patience(
+                settings.command_timeout,
+                settings.data_timeout,
+                settings.stress_timeout,
+                settings.min_rate,
+            ),
+            self._limits,
+            settings.greet_delay,
+            settings.early_talkers == "refuse",
         )
 
     @property
@@ -84,7 +109,9 @@ class Receiver:
         places = ", ".join(f"{host}:{port}" for host, port in self.addresses)
         log.event("receiver", "-", event="listening", at=places)
 
-    def reload(self, site: config.Site, settings: config.Receiver) -> None:
+    def reload(
+        self, site: config.Site, settings: config.Receiver, judge: Judge | None = None
+    ) -> None:
         """Serve new connections by other settings, without ceasing to listen.
 
         ``threads`` and ``probe_interval`` stay as they were.  Raises ConfigError, TemporaryFailure
@@ -95,7 +122,7 @@ class Receiver:
         for address in self._listeners.keys() - set(settings.addresses):
             for listener in self._listeners.pop(address):
                 listener.close()
-        self._furnish(site, settings)
+        self._furnish(site, settings, judge)
         self._resume()
 
     async def stop(self, grace: float) -> None:
@@ -127,17 +154,35 @@ class Receiver:
             return
         sock.setblocking(False)
         peer = parse_peer(address[0])
-        owner = None if self._policy.trusts(peer) else _owner(peer)
-        if len(self._connections) >= self._settings.connections or (
-            owner is not None and self._by_address[owner] >= self._settings.connections_per_address
-        ):
-            log.event("receiver", "-", event="denied", peer=peer, reason=_TOO_MANY.text)
-            _turn_away(sock, _TOO_MANY)
+        whose = None if self._policy.trusts(peer) else owner(peer)
+        if refusal := self._refusal(whose):
+            log.event("receiver", "-", event="denied", peer=peer, reason=refusal.text)
+            _turn_away(sock, refusal)
             return
-        self._welcome(sock, peer, owner)
+        self._welcome(sock, peer, whose)
+        self._feel()
+
+    def _refusal(self, whose: IPAddress | None) -> Reply | None:
+        """Why one more connection is too many."""
+        if len(self._connections) >= self._settings.connections:
+            return _TOO_MANY
+        if whose and self._by_address[whose] >= self._settings.connections_per_address:
+            return _TOO_MANY
+        return self._limits.connection(whose)
+
+    def _feel(self) -> None:
+        """See whether stress begins or ends; everybody is told when it begins."""
+        if self._stress.changes(len(self._connections)):
+            what = "stress" if self._stress.on else "calm"
+            there = len(self._connections)
+            log.event("receiver", "-", logging.WARNING, event=what, connections=there)
+            self._house.patience.hurried = self._stress.on
+            if self._stress.on:
+                for connection in self._connections.values():
+                    connection.hurry()
 
     def _welcome(
-        self, sock: socket.socket, peer: IPAddress | None, owner: IPAddress | None
+        self, sock: socket.socket, peer: IPAddress | None, whose: IPAddress | None
     ) -> None:
         settings = self._settings
         trusted = self._policy.trusts(peer)
@@ -149,22 +194,23 @@ class Receiver:
             errors=settings.errors,
             idle_commands=settings.idle_commands,
             hops=settings.hops,
+            own_hops=settings.own_hops,
             bare_lf=BareLF(settings.bare_lf_own if trusted else settings.bare_lf),
         )
-        crowded = len(self._connections) >= settings.connections // 2
-        connection = Connection(self._hurried if crowded else self._house, terms, peer)
+        connection = Connection(self._house, terms, peer)
         task = asyncio.get_running_loop().create_task(connection.serve(sock, _sent_early(sock)))
         self._connections[task] = connection
-        if owner is not None:
-            self._by_address[owner] += 1
-        task.add_done_callback(lambda done: self._farewell(done, owner))
+        if whose is not None:
+            self._by_address[whose] += 1
+        task.add_done_callback(lambda done: self._farewell(done, whose))
 
-    def _farewell(self, task: asyncio.Task[None], owner: IPAddress | None) -> None:
+    def _farewell(self, task: asyncio.Task[None], whose: IPAddress | None) -> None:
         del self._connections[task]
-        if owner is not None:
-            self._by_address[owner] -= 1
-            if not self._by_address[owner]:
-                del self._by_address[owner]
+        if whose is not None:
+            self._by_address[whose] -= 1
+            if not self._by_address[whose]:
+                del self._by_address[whose]
+        self._feel()
 
     def _cannot_accept(self, listener: socket.socket, error: OSError) -> None:
         """Out of descriptors or memory: say so with the spare one, or rest a while."""
@@ -263,10 +309,3 @@ def _turn_away(sock: socket.socket, reply: Reply) -> None:
     with sock, suppress(OSError):
         sock.setblocking(False)
         sock.send(reply.wire())
-
-
-def _owner(peer: IPAddress | None) -> IPAddress | None:
-    """Whom a connection is counted against: the address, in IPv6 the /64 it lies in."""
-    if isinstance(peer, ipaddress.IPv6Address):
-        return ipaddress.IPv6Address(int(peer) >> 64 << 64)
-    return peer

@@ -190,6 +190,11 @@ class Session:
             case DataStarts() | DataEnds():
                 self._reset()
 
+    @property
+    def errors(self) -> int:
+        """How many commands were refused for good."""
+        return self._errors
+
     def refuse_message(self, reply: Reply) -> None:
         """Give up the message under way; the rest of it is read and dropped, then this is said.
 

@@ -31,6 +31,7 @@ from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.teller import Teller
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
 from spoolscan.spool import Gone, Incomplete, Message, Spool
@@ -51,9 +52,9 @@ class Scanner:
         self._toolbox = Toolbox(config, _tell)
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
-        self._notifier = notifier
+        self._teller = Teller(config.notices, notifier)
         self._canary = Canary(self._toolbox.engines, config, notifier)
-        self._disposer = Disposer(spool, config, templates)
+        self._disposer = Disposer(spool, config, templates, self._teller)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
         self._workers = [Worker(config) for _ in range(config.worker_count())]
@@ -93,6 +94,7 @@ class Scanner:
                 self._canary.stop()
                 for worker in self._workers:
                     worker.stop()
+                self._teller.tell_counted(all_of_them=True)
                 self._toolbox.close()
 
     async def _prepare(self, threads: ThreadPoolExecutor) -> None:
@@ -137,7 +139,8 @@ class Scanner:
                     return self._waiting.popleft()
                 if once:
                     break
-                await watch.wait(rest or pause)
+                counted = self._teller.tell_counted()
+                await watch.wait(min(rest or pause, counted or RESCAN))
             return None
 
     def _due(self) -> tuple[deque[str], float]:
@@ -270,15 +273,16 @@ class Scanner:
         if not self._config.notices.administrator:
             return
         try:
-            self._notifier.send(
-                "held.txt",
-                self._config.site.administrator,
-                id=queue_id,
-                reason=reason,
-                path=self._spool.path("hold", queue_id),
-                incoming=self._spool.path("incoming"),
-                outgoing=self._spool.path("outgoing"),
-            )
+            values: dict[str, object] = {
+                "id": queue_id,
+                "reason": reason,
+                "path": self._spool.path("hold", queue_id),
+                "incoming": self._spool.path("incoming"),
+                "outgoing": self._spool.path("outgoing"),
+            }
+            administrator = self._config.site.administrator
+            self._teller.tell(queue_id, "held.txt", administrator, f"held: {reason}", values)
+            self._teller.done(queue_id)
         except SpoolscanError as error:
             log.event(STAGE, queue_id, logging.ERROR, event="notice-failed", error=error)
 

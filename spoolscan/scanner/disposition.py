@@ -21,13 +21,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import Envelope, ScanMark
-from spoolscan.notices import Notifier, Templates
+from spoolscan.notices import Templates
 from spoolscan.scanner.pool import DecodedPart
+from spoolscan.scanner.teller import Teller
 from spoolscan.spool import Message, Spool
 from spoolscan.verdict import Cause, Report, Verdict
 
@@ -36,6 +38,7 @@ _GRAVITY: Final = ("note", "pass", "hold", "quarantine")
 # Decoded parts beside a quarantined message: so many times its size, and so many bytes anyway.
 _DECODED_RATIO: Final = 10
 _DECODED_BYTES: Final = 65_536
+_MOST_TOLD: Final = 200  # findings, and parts, of one message in the journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,11 @@ def decide(report: Report, policy: Mapping[Cause, str]) -> Fate:
 class Disposer:
     """Carries a fate out.  One for the daemon; not thread-safe for one message."""
 
-    def __init__(self, spool: Spool, config: Config, templates: Templates) -> None:
+    def __init__(self, spool: Spool, config: Config, templates: Templates, teller: Teller) -> None:
         self._spool = spool
         self._config = config
         self._templates = templates
-        self._notifier = Notifier(spool, templates, config.site.hostname)
-        self._told: set[tuple[str, str]] = set()  # of those that could not be moved afterwards
+        self._teller = teller
         self._networks = [ipaddress.ip_network(network) for network in config.site.networks]
         scanner = config.scanner
         self._policy = {
@@ -95,6 +97,7 @@ class Disposer:
             to=fate.state,
             parts=len(report.parts),
             found=", ".join(finding.name for finding in report.findings[:5]) or "-",
+            detail=self._detail(message, report),
         )
         return fate
 
@@ -115,26 +118,43 @@ class Disposer:
             self._tell(message.id, "found.txt", self._config.site.administrator, values)
         if self._config.notices.sender and self.may_tell(message.envelope):
             self._tell(message.id, "sender.txt", message.envelope.sender, values)
+        if self._config.notices.recipient:
+            for address in filter(self._config.site.is_ours, values["recipients"]):
+                self._tell(message.id, "recipient.txt", address, values)
         if fate.state == "quarantine":
             message.quarantine(day, why, ((name, part.read()) for name, part in files))
         else:
             message.move("hold", why)
-        self._told -= {(message.id, "found.txt"), (message.id, "sender.txt")}
+        self._teller.done(message.id)
 
-    def _tell(self, queue_id: str, template: str, recipient: str, values: dict[str, Any]) -> None:
-        """Once a message: the disk may be full for its parts, again and again, and not for this."""
-        if (queue_id, template) not in self._told:
-            self._notifier.send(template, recipient, **values)
-            self._told.add((queue_id, template))
+    def _tell(self, queue_id: str, template: str, reader: str, values: dict[str, Any]) -> None:
+        name = f"{values['verdict']}: {values['findings'][0].name}"
+        self._teller.tell(queue_id, template, reader, name, values)
 
     def may_tell(self, envelope: Envelope) -> bool:
         """Whether the sender is one of ours, by address and by the network the mail came from."""
+        return self._is_inside(envelope) and self._config.site.is_ours(envelope.sender)
+
+    def _is_inside(self, envelope: Envelope) -> bool:
         try:
             peer = ipaddress.ip_address(envelope.peer_address)
         except ValueError:
             return False
-        inside = any(peer in network for network in self._networks)
-        return inside and self._config.site.is_ours(envelope.sender)
+        return any(peer in network for network in self._networks)
+
+    def _detail(self, message: Message, report: Report) -> dict[str, Any]:
+        """For the journal: all of the report, and whose mail it was."""
+        envelope = message.envelope
+        told = report.as_dict()
+        gravest = max(report.findings, key=attrgetter("verdict"), default=None)
+        return {
+            "direction": "out" if self._is_inside(envelope) else "in",
+            "sender": envelope.sender,
+            "recipients": [recipient.address for recipient in envelope.recipients],
+            "name": gravest.name if gravest is not None and report.verdict else "",
+            "findings": told["findings"][:_MOST_TOLD],
+            "part": told["parts"][:_MOST_TOLD],
+        }
 
     def _values(self, message: Message, report: Report, place: str) -> dict[str, Any]:
         envelope = message.envelope

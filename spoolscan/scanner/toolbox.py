@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 
 from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
+from spoolscan.livefile import LiveFile
 from spoolscan.scanner import engines
 from spoolscan.scanner.ignored import Entry, Ignored
 from spoolscan.scanner.inspect import Tools
-from spoolscan.scanner.patternfile import EditedFile, PatternFile
+from spoolscan.scanner.patternfile import PatternFile
 from spoolscan.verdict import Cause
 
 
@@ -42,9 +43,7 @@ class Toolbox:
 
         self._bad = PatternFile(str(config.path("etc/matches.bad")), problem)
         self._doc = PatternFile(str(config.path("etc/matches.doc")), problem)
-        self._ignore = EditedFile(
-            str(config.path("etc/ignore")), Ignored.parse, problem, optional=True
-        )
+        self._ignore = LiveFile(str(config.path("etc/ignore")), Ignored.parse, problem, absent=b"")
         self._tell = tell
         self._told: set[Entry] = set()
         self.engines = engines.build(config.engines(), tell)

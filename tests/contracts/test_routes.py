@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +36,9 @@ class Told:
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    async def __call__(self, index: int, outcome: Outcome) -> None:
-        assert index not in self.outcomes, "a recipient has one outcome"
-        self.outcomes[index] = outcome
+    async def __call__(self, known: Mapping[int, Outcome]) -> None:
+        assert not self.outcomes.keys() & known, "a recipient has one outcome"
+        self.outcomes.update(known)
 
     @property
     def fates(self) -> dict[int, Fate]:
@@ -73,14 +73,15 @@ class Maildir:
 class Server:
     def __init__(self, tmp_path: Path, kind: str) -> None:
         self.unix = tmp_path / "lmtp" if kind == "lmtp-unix" else None
-        self.lmtp = kind != "smtp"
+        self.lmtp = kind.startswith("lmtp")
+        self.features = ("PIPELINING", "8BITMIME", *(["CHUNKING"] if "bdat" in kind else []))
         self.scheme = "lmtp" if self.lmtp else "smtp"
         self.nobody = f"lmtp://{tmp_path}/nobody" if self.unix else f"{self.scheme}://127.0.0.1:1"
         self.url = ""
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[None]:
-        async with Peer(lmtp=self.lmtp, path=self.unix) as self.peer:
+        async with Peer(lmtp=self.lmtp, path=self.unix, features=self.features) as self.peer:
             port = self.peer.port
             self.url = f"lmtp://{self.unix}" if self.unix else f"{self.scheme}://127.0.0.1:{port}"
             yield
@@ -89,7 +90,7 @@ class Server:
         return [Got(item.sender, item.recipients, item.data) for item in self.peer.deliveries]
 
 
-@pytest.fixture(params=["smtp", "lmtp", "lmtp-unix", "maildir"])
+@pytest.fixture(params=["smtp", "smtp-bdat", "lmtp", "lmtp-bdat", "lmtp-unix", "maildir"])
 def far(request: pytest.FixtureRequest, tmp_path: Path) -> Maildir | Server:
     return Maildir(tmp_path) if request.param == "maildir" else Server(tmp_path, request.param)
 
@@ -244,7 +245,7 @@ def test_works_on_after_a_message_that_failed(far: Maildir | Server) -> None:
 
 
 def test_what_is_raised_on_being_told_ends_the_attempt(far: Maildir | Server) -> None:
-    async def full(index: int, outcome: Outcome) -> None:
+    async def full(known: Mapping[int, Outcome]) -> None:
         raise TemporaryFailure("disk full")
 
     async def work(route: Route) -> None:

@@ -44,7 +44,7 @@ _ARRAY: Final = _compile(rb"\[\s{0,8}(" + _VALUE + rb"(?:\s{0,8},\s{0,8}" + _VAL
 _HEX: Final = _compile(
     rb"(?:\\x[0-9A-Fa-f]{2}){16,}|(?:%[0-9A-Fa-f]{2}){16,}|(?:[0-9A-Fa-f]{2}){32,}"
 )
-_MOST_RUNS: Final = 20_000  # each takes as long as half a kilobyte of plain text
+_MOST_RUNS: Final = 10_000  # each takes as long as half a kilobyte of plain text
 _MOST_VALUES: Final = 4_000_000  # of one array
 _NOT_HEX: Final = bytes(sorted(set(range(256)) - set(b"0123456789abcdefABCDEF")))
 _JOINT: Final = re.compile(rb"[\"'`]\s{0,8}[+,]\s{0,80}[\"'`]|\\n")
