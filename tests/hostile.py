@@ -213,4 +213,16 @@ DIMENSIONS: dict[str, Callable[[int], bytes]] = {
     "open tags in HTML": lambda size: _html(size, b"<script <a href="),
     "atob in HTML": lambda size: _html(size, b"atob('TVqQAAMAAAAEAAAA//8AALg');"),
     "NUL": lambda size: _in_body(b"8bit", bytes(size)),
+    "macro source": lambda size: _attached(
+        b'Attribute VB_Name = "a"\r\nSub b()\r\n' + _times(b"x = Chr(65) & _\r\n", size), b"a.dat"
+    ),
+    "fields of a document": lambda size: _attached(
+        b"<?xml version='1.0'?>" + _times(b"<w:instrText>D</w:instrText>", size), b"a.xml"
+    ),
+    "relationships": lambda size: _attached(
+        b"<?xml version='1.0'?>" + _times(b'<Relationship Target="x"/>', size), b"a.rels"
+    ),
+    "fields of an RTF": lambda size: _attached(
+        b"{\\rtf1" + _times(b"\\fldinst{\\b D}", size), b"a.rtf"
+    ),
 }  # fmt: skip

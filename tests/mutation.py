@@ -22,9 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import containers
-
 from spoolscan import share
+from spoolscan.cli import specimens
 from spoolscan.cli.samples import examples
 from spoolscan.scanner import content, decode, mime, names, params, words
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
@@ -67,7 +66,7 @@ def _mails() -> list[bytes]:
         b'q?base64?=\nContent-Disposition: attachment; filename="=?utf-16?B?YQAuAGUAeABlAA==?="\n'
         b"no colon here\n \nX:\0y\n\nbody\r\r\n--b\nContent-Type: application/zip\n\nPK\3\4\n"
     )
-    armoured = b"Subject: x\n\n" + containers.PLAIN + containers.uuencoded() + containers.PLAIN
+    armoured = b"Subject: x\n\n" + specimens.PLAIN + specimens.uuencoded() + specimens.PLAIN
     return [nested, odd, armoured, *(one.content for one in examples() if len(one.content) < 6000)]
 
 
@@ -92,28 +91,28 @@ def _words() -> list[bytes]:
 
 
 def _encoded() -> list[bytes]:
-    plain = containers.PAYLOAD[:300]
+    plain = specimens.PAYLOAD[:300]
     return [
         base64.encodebytes(plain),
         base64.b64encode(plain)[:50] + b"=" + base64.b64encode(plain) + b"-_ !",
         b"begin-base64 644 a\n" + base64.encodebytes(plain) + b"====\n",
         b"a=20b=\r\nc=C3=A4 \t\r\n=3D=\n==\r\n",
-        containers.uuencoded(plain),
-        containers.yencoded(plain),
-        containers.binhexed(plain),
+        specimens.uuencoded(plain),
+        specimens.yencoded(plain),
+        specimens.binhexed(plain),
     ]
 
 
 def _contained() -> list[bytes]:
     """Every container, its payload short, so that mutations meet the form and not the content."""
-    short = [data for data in containers.SPECIMENS.values() if len(data) <= _LONGEST_SEED]
+    short = [data for data in specimens.SPECIMENS.values() if len(data) <= _LONGEST_SEED]
     return [
         *short,
-        containers.zipped(("a.txt", b"x"), ("b.zip", containers.zipped(("c.exe", b"MZ")))),
-        containers.without_directory(containers.zipped()),
-        containers.gzipped(containers.tarred(data=b"x" * 100)),
-        containers.tarred("x" * 150),
-        containers.rtf(b"\1\5\0\0" + containers.ole_object(b"x", b"Equation.3")),
+        specimens.zipped(("a.txt", b"x"), ("b.zip", specimens.zipped(("c.exe", b"MZ")))),
+        specimens.without_directory(specimens.zipped()),
+        specimens.gzipped(specimens.tarred(data=b"x" * 100)),
+        specimens.tarred("x" * 150),
+        specimens.rtf(b"\1\5\0\0" + specimens.ole_object(b"x", b"Equation.3")),
         b"<script>var b = new Blob([atob('TVqQAAMAAAAEAAAA//8AALg=')]);</script>",
         b"<img src='data:image/svg+xml,%3Csvg%3E'><a href=data:;base64,UEsDBA==>",
         b"%PDF-1.4\n1 0 obj<</Encrypt 2 0 R>>\nstream\nx\nendstream\n",

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from containers import (
+
+from spoolscan.cli.specimens import (
     NAME,
     PAYLOAD,
     ar,
@@ -28,7 +29,6 @@ from containers import (
     tarred,
     zipped,
 )
-
 from spoolscan.scanner import content
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import Member, capabilities, library, program, unpack, zstd

@@ -57,7 +57,7 @@ class World:
         if script:
             with (root / config.FILE).open("a") as file:
                 file.write(
-                    '\n[[engine]]\nkind = "command"\n'
+                    '\n[[engine]]\nkind = "command"\ncanary = false\n'
                     f"""argv = ["/bin/sh", "-c", '{script}', "sh", "{{file}}"]\n"""
                 )
         settings = config.load(root)

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 from clamd_server import EICAR, MARKER, STREAM_MAX, ClamdServer
+from letters import with_attachment
 from lying_clamd import beginning_of_stream, lying_clamd
+from pydantic import ValidationError
 
+from spoolscan.cli import specimens
 from spoolscan.errors import ConfigError, TemporaryFailure
-from spoolscan.scanner.engines import ClamdSettings, Engine, Sample, build
+from spoolscan.scanner.engines import ClamdSettings, Engine, Sample, WrongAnswer, build
+from spoolscan.scanner.engines.proof import prove
+from spoolscan.scanner.inspect import Tools, inspect
+from spoolscan.scanner.patterns import Patterns
 from spoolscan.verdict import Finding, Verdict
 
 SAMPLE = Sample(("1",), b"some bytes")
@@ -254,3 +260,85 @@ def test_settings_that_can_never_work_are_told_at_once(settings: ClamdSettings) 
 )
 def test_every_kind_of_address_is_taken(address: str) -> None:
     build([ClamdSettings(address=address)])
+
+
+# ---- several addresses
+
+
+def engine_at_both(first: Path, second: Path, timeout: float = 60) -> Engine:
+    [engine] = build([ClamdSettings(address=(str(first), str(second)), timeout=timeout)])
+    return engine
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "answer", [b"", b"1: fd[9]", b"1: what?\0", b"1: stream: no memory ERROR\0"]
+)
+def test_the_next_address_is_asked_when_one_gives_no_plain_answer(
+    clamd: ClamdServer, tmp_path: Path, answer: bytes
+) -> None:
+    with lying_clamd(tmp_path, answer) as liar:
+        engine = engine_at_both(liar, clamd.path)
+        assert len(engine.scan([SAMPLE, Sample(("b",), EICAR)])) == 1
+
+
+@pytest.mark.real
+def test_the_address_that_answered_is_asked_first_from_then_on(
+    clamd: ClamdServer, tmp_path: Path
+) -> None:
+    engine = engine_at_both(tmp_path / "later", clamd.path)
+    assert engine.scan([SAMPLE]) == []
+    (tmp_path / "later").symlink_to(tmp_path / "liar")
+    with lying_clamd(tmp_path, b"1: fd[9]: Wrong-Place FOUND\0"):
+        assert engine.scan([SAMPLE]) == []
+        clamd.stop()
+        assert [finding.name for finding in engine.scan([SAMPLE])] == ["Wrong-Place"]
+
+
+def test_where_none_answers_each_reason_is_told(tmp_path: Path) -> None:
+    with lying_clamd(tmp_path, b"1: what?\0") as liar:
+        engine = engine_at_both(tmp_path / "nobody", liar)
+        with pytest.raises(WrongAnswer, match=r"nobody .*; engine clamd at .*what\?"):
+            engine.scan([SAMPLE])
+
+
+def test_a_list_of_addresses_is_a_setting_and_an_empty_one_is_none() -> None:
+    assert ClamdSettings.model_validate({"address": ["/a", "/b"]}).address == ("/a", "/b")
+    for wrong in ([], 7, ["/a", 7]):
+        with pytest.raises(ValidationError, match="an address in quotes, or a list"):
+            ClamdSettings.model_validate({"address": wrong})
+
+
+# ---- what clamd calls OK
+
+
+@pytest.mark.real
+def test_what_clamd_passes_unopened_is_opened_by_us_and_its_members_handed_on(
+    clamd: ClamdServer,
+) -> None:
+    packed = specimens.lzip(EICAR)  # clamd opens no .lz
+    assert engine_at(clamd.path).scan([Sample(("a.lz",), packed)]) == []
+    mail = with_attachment("x", "a.lz", packed)
+    none = Patterns.parse(b"", "none")
+    found = inspect(mail, Tools(bad=none, doc=none, engines=[engine_at(clamd.path)])).report
+    assert found.verdict is Verdict.INFECTED
+    assert found.findings[0].path[0] == "a.lz"
+    assert len(found.findings[0].path) == 2
+
+
+def test_one_that_calls_eicar_clean_is_found_out(tmp_path: Path) -> None:
+    answers = (b"1: fd[9]: OK\0", b"2: fd[9]: OK\0")
+    with (
+        lying_clamd(tmp_path, *answers) as liar,
+        pytest.raises(WrongAnswer, match="does not find EICAR, the test virus, but says clean"),
+    ):
+        prove(engine_at(liar))
+
+
+def test_one_that_calls_all_infected_is_found_out(tmp_path: Path) -> None:
+    answers = (b"1: fd[9]: A FOUND\0", b"2: fd[9]: A FOUND\0")
+    with (
+        lying_clamd(tmp_path, *answers) as liar,
+        pytest.raises(WrongAnswer, match="calls plain words infected"),
+    ):
+        prove(engine_at(liar))

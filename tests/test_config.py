@@ -26,7 +26,7 @@ WEIGHT = "allowed: a weight that is not 0; below 0 it speaks for the peer"
 SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
 NOTICES = "administrator, burst, recipient, sender, trouble, window"
 TABLES = (
-    "bounds, dnsbl, engine, forwarder, jobs, journal, notices, quarantine, receiver,"
+    "bounds, dnsbl, engine, forwarder, jobs, journal, macros, notices, quarantine, receiver,"
     " recipients, rules, scanner, site"
 )
 
@@ -122,7 +122,8 @@ def test_relative_paths_start_at_the_spool() -> None:
     assert isinstance(third, CommandSettings)
     assert third.scratch == Path("/somewhere/scratch")
     assert isinstance(fourth, ClamdSettings)
-    assert fourth == settings.engine[3]
+    assert fourth.address == "unix:/run/clamav/clamd.ctl"
+    assert fourth.scratch == Path("/somewhere/var")
 
 
 def test_workers_are_counted_when_they_are_not_given() -> None:

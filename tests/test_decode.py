@@ -7,10 +7,10 @@ import binascii
 import re
 
 import pytest
-from containers import NAME, PAYLOAD, binhexed, uuencoded, yencoded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolscan.cli.specimens import NAME, PAYLOAD, binhexed, uuencoded, yencoded
 from spoolscan.scanner import decode
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.verdict import Cause, Doubt

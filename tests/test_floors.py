@@ -49,7 +49,7 @@ FLOORS = {
         *["receiver.descriptors"],
         *(
             f"scanner.{name}"
-            for name in ("daemon", "disposition", "pool", "stage", "teller", "trouble")
+            for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
         *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
         *["receiver.stdio", "receiver.visitor"],
@@ -60,7 +60,7 @@ FLOORS = {
         "forwarder.program",
         "forwarder.arrivals",
     ],
-    "cli": ["cli", "cli.*", "__main__"],
+    "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
 }
 ORDER = ["words", "thought", "hands", "inspect", "stages", "cli"]
@@ -80,7 +80,7 @@ MAY = {
     "receiver.listeners": {"os.unlink"},  # a socket that nobody listens on any more
     "users": {"os.replace"},  # its own file
     "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
-    "cli.demo": {"shutil.rmtree"},  # the temporary directory it made
+    "cli.trial": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans
 }
 

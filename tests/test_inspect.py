@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import containers
 import pytest
 
 from spoolscan import share
+from spoolscan.cli import specimens
 from spoolscan.cli.samples import EICAR, PROGRAM, encrypted, examples, picture, zipped
 from spoolscan.config import Config
 from spoolscan.errors import TemporaryFailure
@@ -35,7 +36,7 @@ class Down:
 
     name = "down"
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         raise TemporaryFailure("down: not there")
 
     def awake(self) -> str:
@@ -53,7 +54,7 @@ class Asked(Down):
     def __init__(self) -> None:
         self.samples: list[Sample] = []
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         self.samples.extend(samples)
         return []
 
@@ -250,13 +251,13 @@ def test_text_in_a_charset_that_hides_ascii_is_read(tools: Tools, charset: str) 
 def test_a_signature_hides_no_program(tools: Tools) -> None:
     inner = mail(part(PROGRAM, "x.exe"), boundary="b2")
     report = judged(
-        mail(part(containers.smime(inner), "smime.p7m", "application/pkcs7-mime")), tools
+        mail(part(specimens.smime(inner), "smime.p7m", "application/pkcs7-mime")), tools
     )
     assert report.verdict is Verdict.BANNED
     assert report.findings[0].path[-1] == "x.exe"
 
 
 def test_a_message_for_its_reader_alone_is_noted_or_held_as_the_site_wants(tools: Tools) -> None:
-    sealed = mail(part(containers.smime(b"?", kind=3), "smime.p7m", "application/pkcs7-mime"))
+    sealed = mail(part(specimens.smime(b"?", kind=3), "smime.p7m", "application/pkcs7-mime"))
     assert judged(sealed, tools).verdict is Verdict.CLEAN
     assert judged(sealed, replace(tools, remarks=frozenset())).verdict is Verdict.UNSCANNABLE

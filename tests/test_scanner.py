@@ -69,6 +69,7 @@ class World:
 COMMAND = """
 [[engine]]
 kind = "command"
+canary = false
 argv = ["/bin/sh", "-c", '{script}', "sh", "{{file}}"]
 timeout = "30s"
 """

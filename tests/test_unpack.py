@@ -19,9 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import containers
 import pytest
-from containers import (
+
+from spoolscan.cli import specimens
+from spoolscan.cli.specimens import (
     NAME,
     PAYLOAD,
     PLAIN,
@@ -39,7 +40,6 @@ from containers import (
     without_directory,
     zipped,
 )
-
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.verdict import Cause, Doubt
@@ -480,15 +480,15 @@ def test_every_archive_in_the_corpus_is_opened_or_a_doubt() -> None:
 
 @pytest.mark.parametrize("strings", [(PAYLOAD,), (PAYLOAD[:9], PAYLOAD[9:])])
 def test_what_a_signature_is_around_is_a_member(strings: tuple[bytes, ...]) -> None:
-    assert list(unpack(containers.smime(*strings), Budget(Bounds()))) == [Member("", PAYLOAD)]
+    assert list(unpack(specimens.smime(*strings), Budget(Bounds()))) == [Member("", PAYLOAD)]
 
 
 def test_a_signature_beside_what_it_signs_holds_nothing() -> None:
-    assert list(unpack(containers.smime(), Budget(Bounds()))) == []
+    assert list(unpack(specimens.smime(), Budget(Bounds()))) == []
 
 
 @pytest.mark.parametrize(
-    "sealed", [containers.smime(PAYLOAD, kind=3), b"-----BEGIN PGP MESSAGE-----\n\nx\n"]
+    "sealed", [specimens.smime(PAYLOAD, kind=3), b"-----BEGIN PGP MESSAGE-----\n\nx\n"]
 )
 def test_what_is_for_its_reader_alone_is_said_to_be_sealed(sealed: bytes) -> None:
     [doubt] = unpack(sealed, Budget(Bounds()))

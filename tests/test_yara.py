@@ -191,18 +191,10 @@ LINK = bytes.fromhex("4C0000000114020000000000C000000000000046") + bytes(56)
 ONENOTE = bytes.fromhex("E4525C7B8CD8A74DAEB15378D02996D3") + bytes(1008)
 EMBEDDED = bytes.fromhex("E716E3BD65261145A4C48D4D0B7A9EAC") + bytes(20)
 CODE = base64.b64encode("Write-Host 'nothing, and a bit more of it'".encode("utf-16-le"))
-VBA = "_VBA_PROJECT".encode("utf-16-le")
 SMUGGLING = (
     b"<html><script>var b = new Blob([%s], {type: 'x'}); var a = document.createElement('a');"
     b"a.href = URL.createObjectURL(b); a.download = 'x.zip'; a.click();</script></html>"
 )
-LABEL_AUTO_OPEN = bytes.fromhex("18001700 2000 00 01 0700 0000 0100 00000000 00 01")
-TYPES = (
-    b'<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/'
-    b'content-types"><Default Extension="bin" ContentType="application/vnd.ms-office.vbaProject"/>'
-    b'<Override PartName="/word/document.xml" ContentType="application/vnd.%s.main+xml"/></Types>'
-)
-
 FOUND: list[tuple[str, bytes]] = [
     ("EICAR-Test-File", EICAR),
     ("EICAR-Test-File", b"some words before " + EICAR),
@@ -215,29 +207,6 @@ FOUND: list[tuple[str, bytes]] = [
     ("Program.Java", b"\xca\xfe\xba\xbe\0\0\0\x3d" + bytes(99)),
     ("Program.Android", b"dex\n035\0" + bytes(99)),
     ("Program.WindowsInstaller", ole(bytes.fromhex("84100C0000000000C000000000000046"))),
-    ("Macro.AutoRun", ole(VBA, b"Document_Open", b"Shell")),
-    ("Macro.AutoRun", ole(b"\x01Attribut\0e VB_Nam\0e", b"AUTOOPEN", b"CreateObject")),
-    ("Macro.AutoRun", b'Attribute VB_Name = "M"\r\nSub AutoOpen()\r\n Shell "cmd"\r\nEnd Sub\r\n'),
-    ("Macro.Project", zipped("word/document.xml", "word/vbaProject.bin")),
-    ("Macro.Project", zipped("xl/workbook.xml", "XL/VBAPROJECT.BIN")),
-    ("Macro.Disguised", TYPES % b"openxmlformats-officedocument.wordprocessingml.document"),
-    ("Macro.XLM", zipped("xl/workbook.xml", "xl/macrosheets/sheet1.xml")),
-    ("Macro.XLM", b'<?xml version="1.0"?><xm:macrosheet xmlns="x">'),
-    (
-        "Macro.XLM",
-        ole(
-            "Workbook".encode("utf-16-le"),
-            bytes.fromhex("85000E00 00010000 02 01 0600") + b"Macro1",
-        ),
-    ),
-    (
-        "Macro.XLM",
-        ole(
-            "Workbook".encode("utf-16-le"),
-            bytes.fromhex("85000E00 00010000 00 01 0600") + b"Macro1" + LABEL_AUTO_OPEN,
-        ),
-    ),
-    ("Office.DDE", b'<w:instrText>DDEAUTO c:\\\\windows\\\\cmd.exe "/k x"</w:instrText> w:instr'),
     ("Script.PowerShellEncoded", b"powershell.exe -NoP -w hidden -enc " + CODE),
     (
         "Script.PowerShellEncoded",
@@ -300,11 +269,8 @@ HARMLESS: list[tuple[str, bytes]] = [
     ("text that starts with MZ", b"MZ is how every program of DOS begins. " * 9),
     ("text that starts with ELF", b"ELF stands for executable and linkable format"),
     ("a compound file", ole("WordDocument".encode("utf-16-le"), b"Shell", b"Document_Open")),
-    ("a macro that starts by hand", ole(VBA, b"SortTable", b"CreateObject")),
-    ("a macro that stays in Office", ole(VBA, b"Document_Open", b"MsgBox")),
     ("a document without macros", zipped("[Content_Types].xml", "word/document.xml")),
     ("an archive of sources", zipped("src/vbaProject.bin.txt", "doc/macrosheets/readme.txt")),
-    ("an admitted macro document's types", TYPES % b"ms-word.document.macroEnabled"),
     ("a workbook", ole("Workbook".encode("utf-16-le"), bytes.fromhex("85000E000001000000000600"))),
     ("words about powershell", b"Run powershell -enc with your code, or certutil -decode a b."),
     ("words about mshta", b"mshta is a program that opens https links in pages."),

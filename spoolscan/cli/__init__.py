@@ -41,6 +41,8 @@ COMMANDS: Final = {
     "log": "spoolscan.cli.history:log",
     "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",
+    "doctor": "spoolscan.cli.doctor:doctor",
+    "selftest": "spoolscan.cli.selftest:selftest",
 }
 _USAGE: Final = 64  # EX_USAGE
 _FRAMES: Final = 4  # of the place where something unexpected happened

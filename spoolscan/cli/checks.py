@@ -12,6 +12,7 @@ from spoolscan.forwarder.destinations import read_table
 from spoolscan.notices import Templates
 from spoolscan.receiver import mailboxes
 from spoolscan.receiver.tls import load_certificate
+from spoolscan.scanner.engines.proof import prove
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
 from spoolscan.users import Users
@@ -42,9 +43,13 @@ def _check(root: Path) -> Iterator[str]:
         tools = toolbox.tools()
         for name, patterns in (("matches.bad", tools.bad), ("matches.doc", tools.doc)):
             yield f"patterns   {root / 'etc' / name}: {len(patterns.rules)} lines"
+        proven = {engine.name for engine in settings.engine if engine.canary}
+        yield f"ignored    {root / 'etc' / 'ignore'}: {len(tools.ignored.entries)} signatures"
         for engine in toolbox.engines:
             try:
                 yield f"engine     {engine.name}: {engine.awake()}"
+                if engine.name in proven:
+                    prove(engine)
             except TemporaryFailure as failure:
                 yield f"engine     {engine.name}: not now: {failure}"
     finally:

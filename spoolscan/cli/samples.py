@@ -1,8 +1,4 @@
-"""The sample messages of ``spoolscan demo``: made here, harmless, and what each must come to.
-
-EICAR, the test string that every scanner knows (https://www.eicar.org), stands here in two halves,
-so that no scanner takes this file for a virus.
-"""
+"""The sample messages of ``spoolscan demo``: made here, harmless, and what each must come to."""
 
 from __future__ import annotations
 
@@ -18,7 +14,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Final
 
-EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!" + b"$H+H*"
+from spoolscan.scanner.engines.proof import EICAR
+
+__all__ = ["EICAR", "Example", "encrypted", "examples", "picture", "zipped"]
+
 PROGRAM: Final = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0".ljust(60, b"\0") + (
     b"\x80\0\0\0" + b"\0" * 64 + b"PE\0\0" + b"L\x01" + b"\0" * 400
 )

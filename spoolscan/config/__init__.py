@@ -39,6 +39,7 @@ from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.target import Target, parse_target
 from spoolscan.scanner.bounds import Bounds
+from spoolscan.scanner.macros import MacroPolicy
 
 __all__ = [
     "FILE",
@@ -84,6 +85,7 @@ class Config(Section):
     engine: tuple[Engine, ...] = (YaraSettings(),)
     forwarder: Forwarder = Forwarder()
     notices: Notices = Notices()
+    macros: MacroPolicy = MacroPolicy()
     quarantine: Quarantine = Quarantine()
     journal: Journal = Journal()
     jobs: Jobs = Jobs()

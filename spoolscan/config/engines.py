@@ -5,13 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from spoolscan.config.kinds import Section
 from spoolscan.units import Duration, Size
 
 
-class YaraSettings(Section):
+def _addresses(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(it, str) for it in value):
+        return tuple(value)
+    raise ValueError("allowed: an address in quotes, or a list of them")
+
+
+class EngineSettings(Section):
+    """What every engine has."""
+
+    timeout: Duration = 60.0
+    backup: bool = False
+    concurrency: int = Field(default=0, ge=0, le=1000, strict=True)
+    canary: bool = True
+    scratch: Path = Path("var")
+
+
+class YaraSettings(EngineSettings):
     """The embedded engine: rules of a directory."""
 
     kind: Literal["yara"] = "yara"
@@ -20,18 +38,19 @@ class YaraSettings(Section):
     timeout: Duration = 30.0
 
 
-class ClamdSettings(Section):
+class ClamdSettings(EngineSettings):
     """ClamAV's daemon."""
 
     kind: Literal["clamd"] = "clamd"
     name: str = "clamd"
-    address: str = "unix:/run/clamav/clamd.ctl"
+    address: Annotated[str | tuple[str, ...], PlainValidator(_addresses)] = (
+        "unix:/run/clamav/clamd.ctl"
+    )
     method: Literal["auto", "fildes", "instream"] = "auto"
-    timeout: Duration = 60.0
     max_bytes: Size = 26_214_400
 
 
-class CommandSettings(Section):
+class CommandSettings(EngineSettings):
     """Any scanner with a command line."""
 
     kind: Literal["command"] = "command"
@@ -40,9 +59,7 @@ class CommandSettings(Section):
     clean: frozenset[int] = frozenset({0})
     infected: frozenset[int] = frozenset({1})
     pattern: str = r": (.+) FOUND$"
-    timeout: Duration = 60.0
     version: tuple[str, ...] = ()
-    scratch: Path = Path("var")
 
 
 Engine = Annotated[YaraSettings | ClamdSettings | CommandSettings, Field(discriminator="kind")]

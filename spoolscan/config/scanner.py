@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class Scanner(Section):
     scan: Literal["suspicious", "all"] = "suspicious"
     attempts: Count = 3
     timeout: Duration = 300.0
+    engines_timeout: Duration = 240.0
+    canary: Annotated[Duration, Field(ge=1)] = 60.0
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
     limit: Literal["hold", "quarantine"] = "hold"

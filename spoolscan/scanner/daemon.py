@@ -27,6 +27,7 @@ from spoolscan.config import Config
 from spoolscan.envelope import ScanMark
 from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
+from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
@@ -52,6 +53,7 @@ class Scanner:
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
         self._teller = Teller(config.notices, notifier)
+        self._canary = Canary(self._toolbox.engines, config, notifier)
         self._disposer = Disposer(spool, config, templates, self._teller)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
@@ -83,10 +85,13 @@ class Scanner:
                 self._ask_engines()
                 await self._prepare(threads)
                 ready()
+                if not once:
+                    self._canary.start()
                 work = (self._work(worker, threads, watch, once) for worker in self._workers)
                 await asyncio.gather(*work)
             finally:
                 ending.cancel()
+                self._canary.stop()
                 for worker in self._workers:
                     worker.stop()
                 self._teller.tell_counted(all_of_them=True)
@@ -175,12 +180,17 @@ class Scanner:
             log.event(STAGE, queue_id, logging.WARNING, event="recovered", tries=tries, to=state)
 
     def _ask_engines(self) -> None:
-        """Log each engine's version; one that is down is told of, one that cannot work is fatal."""
+        """Log each engine's version; one that is down is told of, one that cannot work is fatal.
+
+        Each that answers is proven at once, so that no mail is judged by one that lies.
+        """
         for engine in self._toolbox.engines:
             try:
                 log.event(STAGE, event="engine", name=engine.name, version=engine.awake())
             except TemporaryFailure as failure:
                 _tell(f"{engine.name}: {failure}")
+            else:
+                self._canary.prove(engine)
 
     def _handle(self, queue_id: str, worker: Worker) -> None:
         """One message, in a thread.  Every failure ends here, with the message kept."""
@@ -200,7 +210,7 @@ class Scanner:
         self._copying.forget(queue_id)
         with message:
             try:
-                with worker.ask(message) as answer:
+                with worker.ask(message, self._canary.out()) as answer:
                     self._disposer.dispose(message, answer.report, answer.parts)
                 self._trouble.over(queue_id, engines_answered=_asked_engines(answer.report))
             except Gone:

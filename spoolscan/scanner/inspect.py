@@ -13,16 +13,18 @@ one has found something already.  Reading is iterative: nesting costs no stack.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from posixpath import basename
 
-from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner import declared, decode, mime, names, triage
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.content import sniff
-from spoolscan.scanner.engines import Engine, Sample
+from spoolscan.scanner.engines import Engine, Panel, Sample
+from spoolscan.scanner.ignored import Ignored
+from spoolscan.scanner.macros import MacroPolicy, Macros
 from spoolscan.scanner.names import Names
 from spoolscan.scanner.patterns import Match, Patterns
 from spoolscan.scanner.unpack import Member, unpack
@@ -33,18 +35,28 @@ from spoolscan.verdict import Cause, Doubt, Finding, Part, Report, Verdict
 class Tools:
     """What a message is judged by.
 
-    ``remarks`` are the causes of doubt that are noted and leave a message clean.
-    ``everything`` hands every part and the whole message to the engines; ``describe`` decodes also
-    the harmless parts and what a banned message holds, so that size and digest of each are told.
+    ``backups`` are the engines asked when others fail; those ``out`` are not asked;
+    ``engine_seconds`` is for all of them.  ``remarks`` are the causes of doubt that are noted and
+    leave a message clean.  ``everything`` hands every part and the whole message to the engines;
+    ``describe`` decodes also the harmless parts and what a banned message holds, so that size and
+    digest of each are told.
     """
 
     bad: Patterns
     doc: Patterns
     engines: Sequence[Engine]
+    backups: Sequence[Engine] = ()
+    out: frozenset[str] = frozenset()
+    engine_seconds: float = math.inf
+    ignored: Ignored = Ignored()
     bounds: Bounds = Bounds()
     remarks: frozenset[Cause] = frozenset()
     everything: bool = False
     describe: bool = False
+    macros: MacroPolicy = MacroPolicy()
+
+    def panel(self) -> Panel:
+        return Panel(self.engines, self.backups, self.out, self.engine_seconds, self.ignored)
 
 
 @dataclass(slots=True)
@@ -60,26 +72,13 @@ def inspect(data: bytes, tools: Tools) -> Inspection:
     reading = _Reading(tools)
     reading.read(data)
     inspection = reading.inspection
-    if inspection.report.verdict < Verdict.BANNED:
+    if not reading.banned:
         samples = inspection.samples
         if tools.everything:
             samples = [Sample((), data), *samples]
-        inspection.report.findings += _scan(samples, tools.engines)
+        is_banned = inspection.report.verdict >= Verdict.BANNED
+        inspection.report.findings += tools.panel().ask(samples, found=is_banned)
     return inspection
-
-
-def _scan(samples: Sequence[Sample], engines: Sequence[Engine]) -> list[Finding]:
-    """Ask every engine; any hit counts, and only a hit outweighs a failure."""
-    found: list[Finding] = []
-    failures: list[TemporaryFailure] = []
-    for engine in engines if samples else ():
-        try:
-            found += engine.scan(samples)
-        except TemporaryFailure as failure:
-            failures.append(failure)
-    if failures and not any(finding.verdict >= Verdict.BANNED for finding in found):
-        raise failures[0]
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +115,7 @@ class _Reading:
         self.waiting: deque[_Content] = deque()
         self.doubted: set[Finding] = set()
         self.banned = False
+        self.macros = Macros()
 
     def read(self, data: bytes) -> None:
         try:
@@ -128,6 +128,7 @@ class _Reading:
                     self.content(item)
         except LimitReached as limit:
             self.doubt(Doubt(Cause.LIMIT, str(limit)), ())
+        self.report.findings += self.macros.findings(self.tools.macros)
 
     def message(self, data: bytes, base: tuple[str, ...], depth: int) -> None:
         """Structure and names of a message, then, where nothing is banned, its parts."""
@@ -189,6 +190,7 @@ class _Reading:
         self.budget.check_time()
         rule = item.rule or triage.suspicion(item.data, item.names.readings, item.media_types)
         self.list_part(item.path, item.names, item.media_types, item.data, rule)
+        self.macros.look(item.data, item.path)
         if rule is None and item.head is None and not self.tools.everything:
             return
         self.inspection.samples.append(Sample(item.path, item.data))

@@ -122,8 +122,8 @@ class Worker:
             self._process = None
         self._ready = False
 
-    def ask(self, message: Message) -> Answer:
-        """Have a message judged.
+    def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
+        """Have a message judged, without the engines that are ``out``.
 
         Raises TemporaryFailure (an engine could not answer) and WorkerDied: whatever else goes
         wrong, so that no answer is ever taken for that to another question.
@@ -133,7 +133,11 @@ class Worker:
         try:
             descriptor = os.open(f"/proc/self/fd/{message.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                question = {"offset": message.body_offset, "size": message.size}
+                question = {
+                    "offset": message.body_offset,
+                    "size": message.size,
+                    "out": sorted(out),
+                }
                 wire.send(peer, question, [descriptor])
             finally:
                 os.close(descriptor)

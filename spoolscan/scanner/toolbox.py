@@ -1,17 +1,21 @@
 """From the settings to the `Tools` a message is judged by, kept up to date as files change.
 
-Pattern files and rules are looked at before each message (a stat each) and read again when they
-changed; a bad edit keeps what was in force, and ``tell`` is given the reason once.
+Pattern files, rules and the list of ignored signatures are looked at before each message (a stat
+each) and read again when they changed; a bad edit keeps what was in force, and ``tell`` is given
+the reason once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
+from spoolscan.livefile import LiveFile
 from spoolscan.scanner import engines
+from spoolscan.scanner.ignored import Entry, Ignored
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.patternfile import PatternFile
 from spoolscan.verdict import Cause
@@ -26,6 +30,10 @@ def _remarks(settings: Scanner) -> frozenset[Cause]:
     return frozenset(cause for cause, policy in policies.items() if policy == "note")
 
 
+def _over(entry: Entry, path: str) -> str:
+    return f"{path}: {entry.pattern} was ignored until {entry.until}, and counts again"
+
+
 class Toolbox:
     """Raises ConfigError where a file or an engine can never be used."""
 
@@ -35,22 +43,42 @@ class Toolbox:
 
         self._bad = PatternFile(str(config.path("etc/matches.bad")), problem)
         self._doc = PatternFile(str(config.path("etc/matches.doc")), problem)
+        self._ignore = LiveFile(str(config.path("etc/ignore")), Ignored.parse, problem, absent=b"")
+        self._tell = tell
+        self._told: set[Entry] = set()
         self.engines = engines.build(config.engines(), tell)
+        behind = {settings.name for settings in config.engine if settings.backup}
         self._tools = Tools(
             bad=self._bad.current(),
             doc=self._doc.current(),
-            engines=self.engines,
+            engines=[engine for engine in self.engines if engine.name not in behind],
+            backups=[engine for engine in self.engines if engine.name in behind],
+            engine_seconds=min(config.scanner.engines_timeout, config.scanner.timeout),
+            ignored=self._ignored(),
             bounds=config.bounds,
+            macros=config.macros,
             remarks=_remarks(config.scanner),
             everything=config.scanner.scan == "all",
         )
 
-    def tools(self) -> Tools:
-        """The tools for the next message."""
-        bad, doc = self._bad.current(), self._doc.current()
-        if bad is not self._tools.bad or doc is not self._tools.doc:
-            self._tools = dataclasses.replace(self._tools, bad=bad, doc=doc)
-        return self._tools
+    def tools(self, out: frozenset[str] = frozenset()) -> Tools:
+        """The tools for the next message; the engines that are ``out`` are not asked."""
+        return dataclasses.replace(
+            self._tools,
+            bad=self._bad.current(),
+            doc=self._doc.current(),
+            ignored=self._ignored(),
+            out=out,
+        )
+
+    def _ignored(self) -> Ignored:
+        """What is ignored today; what is over is told of once."""
+        ignored, today = self._ignore.current(), datetime.now(UTC).date()
+        for entry in ignored.entries:
+            if entry.is_over(today) and entry not in self._told:
+                self._told.add(entry)
+                self._tell(_over(entry, self._ignore.path))
+        return ignored.on(today)
 
     def close(self) -> None:
         for engine in self.engines:

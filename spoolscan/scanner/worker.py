@@ -63,7 +63,7 @@ def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
                 inspection = _too_large(config.bounds.decoded_bytes)
             else:
                 data = _read(descriptor, int(question["offset"]), size)
-                inspection = inspect(data, toolbox.tools())
+                inspection = inspect(data, toolbox.tools(frozenset(question["out"])))
         except TemporaryFailure as failure:
             wire.send(peer, {"failure": str(failure)})
         else:

@@ -7,9 +7,11 @@ a new bench in BENCHES, and passes.
 from __future__ import annotations
 
 import contextlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from clamd_server import EICAR, ClamdServer
@@ -23,9 +25,11 @@ from spoolscan.scanner.engines import (
     Engine,
     Sample,
     Settings,
+    WrongAnswer,
     YaraSettings,
     build,
 )
+from spoolscan.scanner.engines.proof import prove
 from spoolscan.verdict import Finding, Verdict
 
 RULES = Path(__file__).parents[2] / "etc" / "rules"
@@ -53,9 +57,12 @@ class YaraBench(Bench):
     """Embedded: there is nothing that could be down, or that could garble an answer."""
 
     faults = ("hangs",)
+    concurrency = 0
 
     def in_order(self) -> Settings:
-        return YaraSettings(rules=RULES, name="bench")
+        return YaraSettings(
+            rules=RULES, name="bench", concurrency=self.concurrency, scratch=self.place
+        )
 
     @contextlib.contextmanager
     def broken(self, fault: str) -> Iterator[Settings]:
@@ -64,10 +71,16 @@ class YaraBench(Bench):
         yield YaraSettings(rules=self.place, name="bench", timeout=1)
 
 
+class LimitedBench(YaraBench):
+    """One scan at a time."""
+
+    concurrency = 1
+
+
 class ClamdBench(Bench):
     marks = (pytest.mark.real,)
     faults = ("unavailable", "hangs", "garbage", "hangs up")
-    method = "fildes"
+    method: Literal["fildes", "instream"] = "fildes"
 
     def in_order(self) -> Settings:
         return self.settings(f"unix:{self.clamd().path}")
@@ -78,9 +91,12 @@ class ClamdBench(Bench):
         return server
 
     def settings(self, address: str, timeout: float = 60) -> Settings:
-        return ClamdSettings.model_construct(
-            name="bench", address=address, method=self.method, timeout=timeout
+        return ClamdSettings(
+            name="bench", address=self.addresses(address), method=self.method, timeout=timeout
         )
+
+    def addresses(self, address: str) -> str | tuple[str, ...]:
+        return address
 
     @contextlib.contextmanager
     def broken(self, fault: str) -> Iterator[Settings]:
@@ -105,6 +121,13 @@ class ClamdTcpBench(ClamdBench):
     def in_order(self) -> Settings:
         host, port = self.clamd().tcp
         return self.settings(f"tcp://{host}:{port}")
+
+
+class ClamdFailoverBench(ClamdBench):
+    """Two addresses, of which nobody listens at the first."""
+
+    def addresses(self, address: str) -> tuple[str, ...]:
+        return (f"unix:{self.place}/nobody", address)
 
 
 class CommandBench(Bench):
@@ -144,7 +167,15 @@ class CommandDirectoryBench(CommandBench):
     argument = "{dir}"
 
 
-BENCHES = (YaraBench, ClamdBench, ClamdTcpBench, CommandBench, CommandDirectoryBench)
+BENCHES = (
+    YaraBench,
+    LimitedBench,
+    ClamdBench,
+    ClamdTcpBench,
+    ClamdFailoverBench,
+    CommandBench,
+    CommandDirectoryBench,
+)
 FAULTS = [
     pytest.param(bench, fault, id=f"{bench.__name__}-{fault}", marks=bench.marks)
     for bench in BENCHES
@@ -227,6 +258,16 @@ def test_it_scans_again_and_again(engine: Engine) -> None:
         assert engine.scan([clean_at("1")]) == []
 
 
+def test_it_is_proven_by_eicar(engine: Engine) -> None:
+    prove(engine)
+
+
+def test_without_time_left_it_fails_and_is_never_clean(engine: Engine) -> None:
+    with pytest.raises(TemporaryFailure, match=r"^engine bench"):
+        engine.scan([clean_at("1")], time.monotonic())
+    assert engine.scan([clean_at("1")]) == []
+
+
 def test_awake_it_tells_its_version(engine: Engine) -> None:
     assert engine.awake().isprintable()
     assert engine.awake()
@@ -248,6 +289,7 @@ def test_what_gives_no_plain_answer_is_never_clean(
             findings = engine.scan([clean_at("1")])
         except TemporaryFailure as failure:
             assert str(failure).startswith("engine bench")  # noqa: PT017 - one answer of two
+            assert isinstance(failure, WrongAnswer) == (fault == "garbage")  # noqa: PT017
         else:
             assert [finding.verdict for finding in findings] == [Verdict.UNSCANNABLE]
         engine.close()

@@ -134,6 +134,7 @@ def test_a_message_that_keeps_killing_its_worker_is_set_aside_and_stops_nobody(
         kind='"command"',
         argv="""["/bin/sh", "-c", "kill -9 $PPID", "{file}"]""",
         scratch=f'"{tmp_path}"',
+        canary="false",
     )
     gateway.start()
     queue_id = gateway.send(with_attachment("poison", "offer.doc", b"poison"))

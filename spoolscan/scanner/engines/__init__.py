@@ -14,7 +14,9 @@ from spoolscan.config import ClamdSettings, CommandSettings, YaraSettings
 from spoolscan.errors import ConfigError
 from spoolscan.scanner.engines.clamd import Clamd
 from spoolscan.scanner.engines.command import Command
-from spoolscan.scanner.engines.contract import Engine, Sample, Tell
+from spoolscan.scanner.engines.contract import Engine, Sample, Tell, WrongAnswer
+from spoolscan.scanner.engines.limited import Limited
+from spoolscan.scanner.engines.panel import Panel
 from spoolscan.scanner.engines.yara import Yara
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "ClamdSettings",
     "CommandSettings",
     "Engine",
+    "Panel",
     "Sample",
     "Settings",
+    "WrongAnswer",
     "YaraSettings",
     "build",
 ]
@@ -49,8 +53,17 @@ def build(config: Sequence[Settings], tell: Tell = _log.warning) -> list[Engine]
     """
     if not config:
         raise ConfigError("no engine is set up: nothing would be scanned; set up at least one")
+    if all(settings.backup for settings in config):
+        raise ConfigError("every engine is a backup: one must have backup = false")
     names = [settings.name for settings in config]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two engines are called {name!r}: give each a name of its own")
-    return [ENGINES[type(settings)](settings, tell) for settings in config]
+    return [_one(settings, tell) for settings in config]
+
+
+def _one(settings: Settings, tell: Tell) -> Engine:
+    engine = ENGINES[type(settings)](settings, tell)
+    if not settings.concurrency:
+        return engine
+    return Limited(engine, settings.concurrency, settings.scratch, settings.timeout)

@@ -15,6 +15,10 @@ Everything else is a TemporaryFailure: an error, half an answer, one too many, o
 the question is complete, a lost connection, or no whole answer within ``timeout`` seconds of the
 question, however it drips in.
 
+Where several addresses are given the next is tried when one gives no plain answer, and the one that
+did is asked first from then on; each has ``timeout`` seconds, all together what is left until the
+message's deadline.
+
 clamd says OK to what lies beyond its MaxFileSize unless AlertExceedsMax is set, so ``max_bytes``
 must not be above it.  Looking up the name of a tcp: host is bounded by resolv.conf, not by us.
 """
@@ -29,13 +33,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from spoolscan.config import ClamdSettings
 from spoolscan.errors import ConfigError, TemporaryFailure
-from spoolscan.scanner.engines.contract import Sample, Tell
+from spoolscan.scanner.engines.contract import Sample, Tell, WrongAnswer
 from spoolscan.verdict import Finding, Verdict
 
 _ANSWER = re.compile(rb"(?:stream|fd\[[0-9]{1,10}\]): (?:OK|([!-~](?:[ -~]{0,254}[!-~])?) FOUND)")
@@ -46,7 +51,18 @@ _LONGEST_ANSWER = 1024
 _LONGEST_UNIX_PATH = 107  # sun_path of unix(7), without its NUL
 _CHUNK = 262_144
 
+_T = TypeVar("_T")
+
 Address = str | tuple[str, int]  # the path of a unix socket, or host and port
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One address as it is written and as it is used, and how samples are handed over there."""
+
+    text: str
+    address: Address
+    by_file: bool
 
 
 class Clamd:
@@ -55,26 +71,44 @@ class Clamd:
     def __init__(self, settings: ClamdSettings, tell: Tell) -> None:  # noqa: ARG002 - as in the table
         self.name = settings.name
         self._settings = settings
-        self._address = _address(settings)
-        self._by_file = _by_file(settings, self._address)
+        texts = (settings.address,) if isinstance(settings.address, str) else settings.address
+        self._places = [_place(settings, text) for text in texts]
         if not 0 < settings.timeout < math.inf:
             raise _wrong(settings, "timeout", settings.timeout, "give seconds above 0")
         if settings.max_bytes < 1:
             raise _wrong(settings, "max_bytes", settings.max_bytes, "give bytes above 0")
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
-        with self._session() as session:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
+        def judge(session: _Session) -> list[Finding]:
             judged = [self._judge(session, sample) for sample in samples]
-        return [finding for finding in judged if finding]
+            return [finding for finding in judged if finding]
 
-    def _session(self) -> _Session:
-        where = f"engine {self.name} at {self._settings.address}"
-        return _Session(self._address, self._settings.timeout, where)
+        return self._first_answer(judge, deadline)
+
+    def _first_answer(self, ask: Callable[[_Session], _T], deadline: float) -> _T:
+        """What the first address with a plain answer says.  Raises what they all say else."""
+        failures: list[TemporaryFailure] = []
+        for place in tuple(self._places):
+            where = f"engine {self.name} at {place.text}"
+            try:
+                with _Session(place, self._settings.timeout, deadline, where) as session:
+                    answer = ask(session)
+            except TemporaryFailure as failure:
+                failures.append(failure)
+                continue
+            if failures:
+                self._places.sort(key=lambda other: other is not place)
+            return answer
+        if len(failures) == 1:
+            raise failures[0]
+        wrong = any(isinstance(failure, WrongAnswer) for failure in failures)
+        kind = WrongAnswer if wrong else TemporaryFailure
+        raise kind("; ".join(map(str, failures)))
 
     def _judge(self, session: _Session, sample: Sample) -> Finding | None:
         if len(sample.data) > self._settings.max_bytes:
             answer = _TOO_LARGE
-        elif self._by_file:
+        elif session.by_file:
             answer = session.ask(b"FILDES", lambda: session.send_file(sample.data))
         else:
             answer = session.ask(b"INSTREAM", lambda: session.send_stream(sample.data))
@@ -82,7 +116,7 @@ class Clamd:
             return Finding(Verdict.UNSCANNABLE, sample.path, "larger than clamd takes", self.name)
         believed = _ANSWER.fullmatch(answer)
         if not believed:
-            raise session.failure(f"{answer[:80]!r} is neither OK nor FOUND; see clamd's log")
+            raise session.nonsense(f"{answer[:80]!r} is neither OK nor FOUND; see clamd's log")
         if believed[1] is None:
             return None
         virus = believed[1].decode("ascii")
@@ -90,12 +124,7 @@ class Clamd:
         return Finding(verdict, sample.path, virus, self.name)
 
     def awake(self) -> str:
-        with self._session() as session:
-            if (pong := session.ask(b"PING")) != b"PONG":
-                raise session.failure(f"{pong[:80]!r} is no answer to PING")
-            version = session.ask(b"VERSION")
-        # clamd can be told to keep its version to itself; PONG is enough to be awake.
-        return version.decode("ascii") if _VERSION.fullmatch(version) else "clamd"
+        return self._first_answer(_version, math.inf)
 
     def close(self) -> None:
         """Nothing is held between two scans."""
@@ -104,9 +133,11 @@ class Clamd:
 class _Session:
     """An IDSESSION: question and answer by turns.  Connects at the first question."""
 
-    def __init__(self, address: Address, timeout: float, where: str) -> None:
-        self._address = address
+    def __init__(self, place: _Place, timeout: float, end: float, where: str) -> None:
+        self.by_file = place.by_file
+        self._address = place.address
         self._timeout = timeout
+        self._end = end
         self._where = where
         self._socket: socket.socket | None = None
         self._number = 0
@@ -126,28 +157,33 @@ class _Session:
     def failure(self, reason: str) -> TemporaryFailure:
         return TemporaryFailure(f"{self._where}: {reason}")
 
+    def nonsense(self, reason: str) -> WrongAnswer:
+        return WrongAnswer(f"{self._where}: {reason}")
+
     def ask(self, command: bytes, send_rest: Callable[[], None] = lambda: None) -> bytes:
         """The answer, without number and NUL.  Raises TemporaryFailure where there is no whole one.
 
         The session starts over at the next question when clamd has ended it over a sample that was
         too large.
         """
-        self._deadline = time.monotonic() + self._timeout
+        began = time.monotonic()
+        self._deadline = min(began + self._timeout, self._end)
         try:
             whole = self._send(command, send_rest)
             number, _, words = self._receive().partition(b": ")
         except TimeoutError:
-            raise self.failure(f"no answer within {self._timeout:g} s; is it overloaded?") from None
+            seconds = max(self._deadline - began, 0)
+            raise self.failure(f"no answer within {seconds:.3g} s; is it overloaded?") from None
         except socket.gaierror as error:
             raise self.failure(f"no such host: {error.strerror}") from None
         except OSError as error:
             raise TemporaryFailure.from_os(error, f"{self._where} (is it running?)") from None
         if number != b"%d" % self._number:
-            raise self.failure(f"{number[:80]!r} is not the number of question {self._number}")
+            raise self.nonsense(f"{number[:80]!r} is not the number of question {self._number}")
         if words == _TOO_LARGE and command == b"INSTREAM":
             self._hang_up()
         elif not whole:
-            raise self.failure("it answered before it had the whole question")
+            raise self.nonsense("it answered before it had the whole question")
         return words
 
     def _send(self, command: bytes, send_rest: Callable[[], None]) -> bool:
@@ -192,13 +228,13 @@ class _Session:
         answer = bytearray()
         while (end := answer.find(b"\0")) < 0:
             if len(answer) > _LONGEST_ANSWER:
-                raise self.failure(f"{bytes(answer[:80])!r}... is too long for an answer")
+                raise self.nonsense(f"{bytes(answer[:80])!r}... is too long for an answer")
             piece = self._ready().recv(_LONGEST_ANSWER)
             if not piece:
                 raise self.failure(f"it hung up after {bytes(answer[:80])!r}; see clamd's log")
             answer += piece
         if end != len(answer) - 1:
-            raise self.failure(f"{bytes(answer[:80])!r} is more than one answer")
+            raise self.nonsense(f"{bytes(answer[:80])!r} is more than one answer")
         return bytes(answer[:end])
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -241,8 +277,20 @@ class _SpokeTooSoonError(Exception):
     """clamd answers a question that it has not heard to the end."""
 
 
-def _address(settings: ClamdSettings) -> Address:
-    text = settings.address
+def _version(session: _Session) -> str:
+    if (pong := session.ask(b"PING")) != b"PONG":
+        raise session.nonsense(f"{pong[:80]!r} is no answer to PING")
+    version = session.ask(b"VERSION")
+    # clamd can be told to keep its version to itself; PONG is enough to be awake.
+    return version.decode("ascii") if _VERSION.fullmatch(version) else "clamd"
+
+
+def _place(settings: ClamdSettings, text: str) -> _Place:
+    address = _address(settings, text)
+    return _Place(text, address, _by_file(settings, address))
+
+
+def _address(settings: ClamdSettings, text: str) -> Address:
     path = text.removeprefix("unix:")
     if path.startswith("/"):
         if len(os.fsencode(path)) > _LONGEST_UNIX_PATH or "\0" in path:

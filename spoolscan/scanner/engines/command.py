@@ -38,7 +38,7 @@ import re2
 
 from spoolscan.config import CommandSettings
 from spoolscan.errors import ConfigError, TemporaryFailure
-from spoolscan.scanner.engines.contract import Sample, Tell
+from spoolscan.scanner.engines.contract import Sample, Tell, WrongAnswer
 from spoolscan.verdict import Finding, Verdict
 
 _PR_SET_PDEATHSIG = 1
@@ -62,11 +62,13 @@ class Command:
         self._pattern = _pattern(settings)
         _check_numbers(settings)
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         groups = [samples] if self._one_run and samples else [[sample] for sample in samples]
-        return [finding for group in groups for finding in self._scan(group)]
+        return [finding for group in groups for finding in self._scan(group, deadline)]
 
-    def _scan(self, group: Sequence[Sample]) -> list[Finding]:
+    def _scan(self, group: Sequence[Sample], deadline: float) -> list[Finding]:
+        if time.monotonic() >= deadline:
+            raise self._failure("no time is left for it")
         with self._scratch() as scratch:
             place = Path(scratch) / "samples"
             place.mkdir(0o700)
@@ -79,14 +81,14 @@ class Command:
                     for argument in self._settings.argv
                 ],
                 scratch,
+                deadline,
             )
         if status in self._settings.clean:
             return []
         if status in self._settings.infected:
             return self._findings(group, output)
-        raise self._failure(
-            f"status {status} is neither clean nor infected; it printed {output[-200:]!r}"
-        )
+        said = f"status {status} is neither clean nor infected; it printed {output[-200:]!r}"
+        raise self._failure(said, TemporaryFailure if status < 0 else WrongAnswer)
 
     def _findings(self, group: Sequence[Sample], output: bytes) -> list[Finding]:
         """One for each sample that is named; one for the whole message where none is."""
@@ -141,9 +143,11 @@ class Command:
             doing = f"engine {self.name}: {self._settings.argv[0]}"
             raise TemporaryFailure.from_os(error, doing) from None
 
-    def _run(self, argv: Sequence[str], scratch: str) -> tuple[int, bytes]:
+    def _run(
+        self, argv: Sequence[str], scratch: str, deadline: float = math.inf
+    ) -> tuple[int, bytes]:
         """Exit status (negative: killed by that signal) and output."""
-        deadline = time.monotonic() + self._settings.timeout
+        deadline = min(deadline, time.monotonic() + self._settings.timeout)
         with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -161,8 +165,10 @@ class Command:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.returncode, output
 
-    def _failure(self, reason: str) -> TemporaryFailure:
-        return TemporaryFailure(f"engine {self.name}: {self._settings.argv[0]}: {reason}")
+    def _failure(
+        self, reason: str, kind: type[TemporaryFailure] = TemporaryFailure
+    ) -> TemporaryFailure:
+        return kind(f"engine {self.name}: {self._settings.argv[0]}: {reason}")
 
 
 def sweep(folder: Path) -> None:

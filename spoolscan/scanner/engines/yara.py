@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,16 +70,23 @@ class Yara:
         self._seen = _files(self._directory)
         self._set = _compile(self._directory, self._seen)
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         self.reload()
         scanner = yara_x.Scanner(self._set.rules)
         scanner.set_timeout(self._timeout)
-        return [finding for sample in samples for finding in self._scan(scanner, sample)]
+        return [finding for sample in samples for finding in self._scan(scanner, sample, deadline)]
 
-    def _scan(self, scanner: yara_x.Scanner, sample: Sample) -> list[Finding]:
+    def _scan(self, scanner: yara_x.Scanner, sample: Sample, deadline: float) -> list[Finding]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TemporaryFailure(f"engine {self.name}: no time is left for it")
+        if left < self._timeout:
+            scanner.set_timeout(math.ceil(left))
         try:
             results = scanner.scan(sample.data)
         except yara_x.TimeoutError:
+            if left < self._timeout:
+                raise TemporaryFailure(f"engine {self.name}: no time was left for it") from None
             # The next attempt would take as long: this is no trouble that passes.
             reason = f"its rules took longer than {self._timeout} s"
             return [Finding.of_doubt(Doubt(Cause.LIMIT, reason), sample.path, by=self.name)]

@@ -2,8 +2,8 @@
 
 Not every stream is a member: a document has dozens that only its program reads, and engines see the
 whole file anyway.  Members are the streams that are something by their content, embedded packages,
-the attachments and bodies of an Outlook message, and the source of macros.  Encrypted documents are
-a doubt.  The streams themselves are read in compound.py.
+the attachments and bodies of an Outlook message, and the source of macros, or what is known of it.
+Encrypted documents are a doubt.  The streams themselves are read in compound.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from spoolscan.scanner.bounds import Budget
 from spoolscan.scanner.content import sniff
-from spoolscan.scanner.unpack import lzfu, ovba, powerpoint
+from spoolscan.scanner.unpack import biff, lzfu, ovba, powerpoint
 from spoolscan.scanner.unpack.compound import SIGNATURE, Compound, Entry
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.scanner.unpack.package import ole10_native
@@ -29,6 +29,7 @@ _BODIES: Final = {
     "10130102": "message.html", "1013001F": "message.html", "1013001E": "message.html",
     "1000001F": "message.txt", "1000001E": "message.txt", "10090102": "message.rtf",
 }  # fmt: skip
+_WORKBOOKS: Final = frozenset(("workbook", "book"))
 _WORD_ENCRYPTED: Final = 0x0100
 _FILEPASS: Final = 0x002F
 
@@ -71,6 +72,8 @@ def _members(
         source = ovba.source(content, meter)
         if source:
             yield Member(compound.path(entry), source)
+    elif name in _WORKBOOKS and (words := biff.macros(content, meter)):
+        yield Member(f"{compound.path(entry)}.xlm", words)
     elif name == "powerpoint document":
         for storage in powerpoint.storages(content, meter):
             yield Member("", storage)
@@ -106,7 +109,7 @@ def _is_encrypted(name: str, content: bytes) -> bool:
     """Word's flag ([MS-DOC] FibBase), Excel's FilePass record ([MS-XLS] 2.4.117)."""
     if name == "worddocument" and len(content) >= 12:
         return bool(struct.unpack_from("<H", content, 10)[0] & _WORD_ENCRYPTED)
-    if name in {"workbook", "book"}:
+    if name in _WORKBOOKS:
         at = 0
         for _ in range(16):  # FilePass stands behind BOF and few others
             if at + 4 > len(content):

@@ -1,4 +1,9 @@
-"""Containers of our own making, each with one file in it: what the unpackers are tried on."""
+"""Containers of our own making, each with one file in it: what the unpackers are tried on.
+
+By ``spoolscan selftest`` with EICAR in them, by the tests with what looks like a program.  Each
+builder takes the name and the bytes of the file; most store it, for it is the unpacker that is
+tried.  Long, and nothing but builders.
+"""
 
 from __future__ import annotations
 
@@ -161,8 +166,8 @@ def compound(*streams: tuple[str, bytes]) -> bytes:
         fat += [*range(len(fat) + 1, len(fat) + count), end]
         body.append(data.ljust(count * 512, b"\0"))
     directory = b""
-    for name, kind, right, child, start, size in entries:
-        words = str(name).encode("utf-16-le")
+    for label, kind, right, child, start, size in entries:
+        words = str(label).encode("utf-16-le")
         first = starts[int(start)] if kind == 2 else end
         directory += struct.pack(
             "<64sHBBLLL36xLQ", words, len(words) + 2, kind, 1, free, right, child, first, size
