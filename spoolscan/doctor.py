@@ -23,6 +23,7 @@ import dns.resolver
 
 from spoolscan import __file__ as our_file
 from spoolscan import __version__, config, stage
+from spoolscan.config import host_port
 from spoolscan.errors import SpoolscanError, TemporaryFailure
 from spoolscan.log import safe
 from spoolscan.notices import Templates
@@ -243,7 +244,7 @@ def _resolver(_: Place) -> Iterator[Row]:
 
 
 def _receiver(place: Place) -> Iterator[Row]:
-    for address in _settings(place).receiver.addresses:
+    for address in map(host_port, _settings(place).receiver.listen):
         try:
             greeting = _greeting(address)
         except OSError as error:
