@@ -21,9 +21,12 @@ class Scanner(Section):
     canary: Annotated[Duration, Field(ge=1)] = 60.0
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
+    passwords: str = "etc/passwords"
     limit: Literal["hold", "quarantine"] = "hold"
     unreadable: Policy = "hold"
+    unopened: Policy = "hold"
     encrypted: Policy = "hold"
+    unlocked: Literal["note", "hold", "quarantine"] = "note"
     sealed: Literal["note", "hold", "quarantine"] = "note"
     deceptive: Policy = "hold"
     ambiguous: Literal["note", "hold", "quarantine"] = "note"

@@ -17,6 +17,7 @@ from spoolscan.livefile import LiveFile
 from spoolscan.scanner import engines
 from spoolscan.scanner.ignored import Entry, Ignored
 from spoolscan.scanner.inspect import Tools
+from spoolscan.scanner.passwordfile import PasswordFile
 from spoolscan.scanner.patternfile import PatternFile
 from spoolscan.verdict import Cause
 
@@ -26,7 +27,11 @@ def _silent(_: str) -> None:
 
 
 def _remarks(settings: Scanner) -> frozenset[Cause]:
-    policies = {Cause.AMBIGUOUS: settings.ambiguous, Cause.SEALED: settings.sealed}
+    policies = {
+        Cause.AMBIGUOUS: settings.ambiguous,
+        Cause.UNLOCKED: settings.unlocked,
+        Cause.SEALED: settings.sealed,
+    }
     return frozenset(cause for cause, policy in policies.items() if policy == "note")
 
 
@@ -46,6 +51,7 @@ class Toolbox:
         self._ignore = LiveFile(str(config.path("etc/ignore")), Ignored.parse, problem, absent=b"")
         self._tell = tell
         self._told: set[Entry] = set()
+        self._passwords = PasswordFile(config.path(config.scanner.passwords))
         self.engines = engines.build(config.engines(), tell)
         behind = {settings.name for settings in config.engine if settings.backup}
         self._tools = Tools(
@@ -58,6 +64,7 @@ class Toolbox:
             bounds=config.bounds,
             macros=config.macros,
             remarks=_remarks(config.scanner),
+            passwords=self._passwords.current(),
             everything=config.scanner.scan == "all",
         )
 
@@ -68,6 +75,7 @@ class Toolbox:
             bad=self._bad.current(),
             doc=self._doc.current(),
             ignored=self._ignored(),
+            passwords=self._passwords.current(),
             out=out,
         )
 

@@ -89,6 +89,13 @@ def expand(
     return Stream(b"".join(pieces), at - len(decoder.unused_data), decoder.eof)
 
 
+def repeat(out: bytearray, distance: int, length: int) -> None:
+    """Put ``length`` bytes behind ``out`` that stand ``distance`` bytes, one or more, before."""
+    start = len(out) - distance
+    repeated = out[start : start + length]
+    out += (repeated * (length // distance + 1))[:length] if distance < length else repeated
+
+
 def _take(piece: bytes, read: int, meter: Meter) -> None:
     """Count what was made; reading without making anything is work too, and counts."""
     meter.take(len(piece))
