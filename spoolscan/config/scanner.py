@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from spoolscan.config.kinds import Policy, Section
-from spoolscan.units import Count, Duration
+from spoolscan.units import Count, Duration, Size
 
 
 class Scanner(Section):
@@ -17,6 +17,9 @@ class Scanner(Section):
     scan: Literal["suspicious", "all"] = "suspicious"
     attempts: Count = 3
     timeout: Duration = 300.0
+    room: Literal["best", "required", "off"] = "best"
+    user: str = "nobody"
+    memory: Size = 1 << 30
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
     limit: Literal["hold", "quarantine"] = "hold"

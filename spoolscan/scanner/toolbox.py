@@ -12,6 +12,7 @@ from collections.abc import Callable
 from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
 from spoolscan.scanner import engines
+from spoolscan.scanner.engines.yara import Yara
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.patternfile import PatternFile
 from spoolscan.verdict import Cause
@@ -51,6 +52,12 @@ class Toolbox:
         if bad is not self._tools.bad or doc is not self._tools.doc:
             self._tools = dataclasses.replace(self._tools, bad=bad, doc=doc)
         return self._tools
+
+    def renew(self) -> bool:
+        """Whether the next message is to be judged by something else than the last one."""
+        before = self._tools
+        reloaded = [engine.reload() for engine in self.engines if isinstance(engine, Yara)]
+        return self.tools() is not before or any(reloaded)
 
     def close(self) -> None:
         for engine in self.engines:

@@ -70,6 +70,12 @@ _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
+def load() -> None:
+    """Have every charset in memory: Python reads each from a file when it is first needed."""
+    for codec in sorted(set(_CHARSETS.values()).union(*_ALSO.values())):
+        b"".decode(codec)
+
+
 def text(data: bytes) -> str:
     """Bytes of no stated charset: UTF-8 where they are, else one character a byte."""
     try:

@@ -123,3 +123,7 @@ UNAR: Final = Lister(
     ("/usr/bin/unar", "-q", "-nr", "-o", "-", ARCHIVE),
     _of_unar,
 )
+# All that is ever run: a process that may not run programs itself asks for one by its place here.
+COMMANDS: Final = tuple(
+    command for lister in (SEVEN_ZIP, UNAR) for command in (lister.listing, lister.unpacking)
+)
