@@ -30,7 +30,7 @@ from spoolscan.scanner.engines import Sample
 from spoolscan.scanner.engines.remote import apart, is_embedded
 from spoolscan.scanner.inspect import Inspection, Tools, inspect
 from spoolscan.scanner.scratch import Full, Scratch
-from spoolscan.scanner.unpack import capabilities, program
+from spoolscan.scanner.unpack import capabilities, library, program
 from spoolscan.scanner.unpack.listed import COMMANDS
 from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
@@ -40,6 +40,7 @@ _WARM_UP = (Sample((), b""),)
 def furnish() -> None:
     """Load what reading would load from files while it reads.  Before the fork: for all rooms."""
     words.load()
+    library.load()
     capabilities()
 
 

@@ -12,6 +12,7 @@ Never: normalises, shortens or judges what it decodes; that is `names`.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from encodings.aliases import aliases
 
@@ -73,7 +74,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 def load() -> None:
     """Have every charset in memory: Python reads each from a file when it is first needed."""
     for codec in sorted(set(_CHARSETS.values()).union(*_ALSO.values())):
-        b"".decode(codec)
+        codecs.lookup(codec)
 
 
 def text(data: bytes) -> str:

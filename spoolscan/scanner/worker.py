@@ -61,7 +61,7 @@ def _settings(peer: socket.socket) -> Config:
 
 def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
     """Say that we are ready, then have questions answered until the daemon is gone."""
-    size = _SCRATCH * config.bounds.decoded_bytes
+    size = scratch_size(config)
     plan = _plan(config, size)
     engines = {engine.name: engine for engine in toolbox.engines}
     inside.furnish()
@@ -85,6 +85,11 @@ def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
                 signal.alarm(0)
     finally:
         broker.stop()
+
+
+def scratch_size(config: Config) -> int:
+    """Bytes; of which only what is written takes memory."""
+    return _SCRATCH * config.bounds.decoded_bytes
 
 
 def _plan(config: Config, size: int) -> room.Plan | None:
