@@ -19,7 +19,6 @@ import json
 import mmap
 import os
 import platform
-import resource
 import signal
 import socket
 import struct
@@ -29,7 +28,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spoolscan.scanner import inside, room, wire
+from spoolscan.scanner import room, wire
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.engines import Sample
 from spoolscan.scanner.engines.yara import Yara
@@ -157,7 +156,7 @@ def remove_a_directory(prey: Prey) -> None:
 
 @attempt
 def change_a_mode(prey: Prey) -> None:
-    os.chmod(f"{prey.place}/file", 0o4755)
+    os.chmod(f"{prey.place}/file", 0o600)
 
 
 @attempt
@@ -194,7 +193,8 @@ def fill_the_disk(prey: Prey) -> None:
 
 @attempt
 def connect_by_tcp(prey: Prey) -> None:
-    socket.create_connection(("127.0.0.1", prey.tcp), 10).close()
+    with socket.socket() as peer:
+        peer.connect(("127.0.0.1", prey.tcp))
 
 
 @attempt
@@ -288,8 +288,12 @@ def trace_a_sibling(prey: Prey) -> None:
 def read_the_memory_of_a_sibling(prey: Prey) -> None:
     into = ctypes.create_string_buffer(8)
     here = struct.pack("=QQ", ctypes.addressof(into), 8)
-    there = struct.pack("=QQ", ctypes.addressof(into), 0)
-    call(on_this(310, 270), prey.victim, here, 1, there, 1, 0)
+    there = struct.pack("=QQ", ctypes.addressof(into), 8)
+    try:
+        call(on_this(310, 270), prey.victim, here, 1, there, 1, 0)
+    except OSError as error:
+        if error.errno != errno.EFAULT:  # there is nothing at that address, but we may look
+            raise
 
 
 @attempt
@@ -303,12 +307,7 @@ def take_a_descriptor_of_a_sibling(prey: Prey) -> None:
     os.close(call(438, process, 0, 0))
 
 
-@attempt
-def raise_the_limits_of_a_sibling(prey: Prey) -> None:
-    resource.prlimit(prey.victim, resource.RLIMIT_CORE, (0, 0))
-
-
-# -- privileges, and the kernel ---------------------------------------------------------------------
+# -- privileges, and the kernel -------------------------------------------------------------------
 
 
 @attempt
@@ -330,12 +329,6 @@ def enter_a_namespace(prey: Prey) -> None:
 @attempt
 def outlive_the_worker(prey: Prey) -> None:
     checked(_libc.prctl(1, 0, 0, 0, 0))
-
-
-@attempt
-def raise_its_own_limits(prey: Prey) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard + 1, hard + 1))
 
 
 @attempt
@@ -403,7 +396,7 @@ def make_data_into_code(prey: Prey) -> None:
     checked(_libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(4096), 5))
 
 
-# -- how they are made -------------------------------------------------------------------------------
+# -- how they are made ----------------------------------------------------------------------------
 
 
 class Hostile(Yara):
@@ -455,7 +448,6 @@ def _lacking(*_: object) -> None:
 def main(mode: str, prey: str) -> None:
     lacking = {
         "without user": (identity, "become"),
-        "without privileges": (identity, "renounce"),
         "without landlock": (landlock, "restrict"),
         "without limits": (limits, "restrict"),
         "without seccomp": (seccomp, "restrict"),
@@ -463,7 +455,6 @@ def main(mode: str, prey: str) -> None:
     if mode in lacking:
         setattr(*lacking[mode], _lacking)
     plan = None if mode == "open" else room.Plan("nobody", MEMORY, _SCRATCH)
-    inside.furnish()
     outside = Prey(**json.loads(prey))
     found = {name: outcome(deed, outside, plan) for name, deed in ATTEMPTS.items()}
     json.dump(found, sys.stdout)

@@ -37,6 +37,7 @@ class Broker:
         self._engines = engines
         self._most = tools.bounds.decoded_bytes
         self._left = _LIFE
+        inside.furnish()
         self._peer, theirs = socket.socketpair()
         parent = os.getpid()
         self._pid = os.fork()

@@ -22,6 +22,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from spoolscan.errors import TemporaryFailure
@@ -37,8 +38,9 @@ from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 _WARM_UP = (Sample((), b""),)
 
 
+@cache
 def furnish() -> None:
-    """Load what reading would load from files while it reads.  Before the fork: for all rooms."""
+    """Load what reading would load from files while it reads.  Before the fork, for all rooms."""
     words.load()
     library.load()
     capabilities()

@@ -24,7 +24,7 @@ from typing import Final
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
-from spoolscan.scanner import inside, room, wire
+from spoolscan.scanner import room, wire
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.scratch import Scratch
 from spoolscan.scanner.toolbox import Toolbox
@@ -64,7 +64,6 @@ def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
     size = scratch_size(config)
     plan = _plan(config, size)
     engines = {engine.name: engine for engine in toolbox.engines}
-    inside.furnish()
     broker = Broker(toolbox.tools(), engines, plan)
     try:
         measures = [measure.as_dict() for measure in broker.measures]

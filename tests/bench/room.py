@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import random
 import socket
 import sys
 import tempfile
@@ -32,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from spoolscan import config, share  # noqa: E402 - found only by the line above
-from spoolscan.scanner import inside, room, wire  # noqa: E402 - as above
+from spoolscan.scanner import room, wire  # noqa: E402 - as above
 from spoolscan.scanner.broker import Broker  # noqa: E402 - as above
 from spoolscan.scanner.inspect import Tools, inspect  # noqa: E402 - as above
 from spoolscan.scanner.scratch import Scratch  # noqa: E402 - as above
@@ -49,7 +48,7 @@ Ask = Callable[[int, int], object]
 def _mail(size: int) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("figures.bin", random.Random(1).randbytes(size))
+        file.writestr("figures.bin", os.urandom(size))
     head = b"Content-Type: application/zip; name=figures.zip\r\n"
     head += b"Content-Transfer-Encoding: base64\r\n\r\n"
     return head + base64.encodebytes(archive.getvalue()).replace(b"\n", b"\r\n")
@@ -115,7 +114,6 @@ def main(rounds: int, size: int) -> None:
     """Compare a worker with the locked room and without."""
     settings = config.Config(root=share.folder("etc").parent)
     tools = Toolbox(settings).tools()
-    inside.furnish()
     room_for = scratch_size(settings)
     plan = room.Plan(settings.scanner.user, settings.scanner.memory, room_for)
     ways = {
@@ -130,7 +128,11 @@ def main(rounds: int, size: int) -> None:
         file.write(mail)
         file.flush()
         for _ in track(
-            range(rounds), "asking", console=console, disable=not console.is_terminal, transient=True
+            range(rounds),
+            "asking",
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
         ):
             for name, ask in ways.items():
                 started = time.perf_counter()

@@ -1,17 +1,16 @@
 """The locked room: what a process gives up before it reads hostile mail.
 
-Five measures, each good alone and all of them taken, so that what one kernel lacks or one mistake
-leaves open the next one shuts:
+Five measures, none trusted alone: what one kernel lacks, or a mistake leaves open, another shuts.
 
-==========  ==============================================================================
+==========  =================================================================================
 user        nobody's account, where we were started as root
-privileges  no capability and none to be had; no debugger
-limits      memory, size of files, descriptors, processes
+privileges  no capability and none to be had (which the next two build on); no debugger
 landlock    no file, no TCP port, no abstract socket, no signal to others
-seccomp     thirty system calls; no open, no socket, no process, no program, no new code
-==========  ==============================================================================
+limits      memory, size of files, descriptors, processes
+seccomp     thirty system calls: no open, no socket, no process, no program, no new code
+==========  =================================================================================
 
-What is in force is told by those who took it, not by what the kernel is believed to have.
+What is in force is told by who took it, not by what the kernel is believed to have.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ __all__ = ["REMEDIES", "Measure", "Plan", "account", "in_force", "lock"]
 REMEDIES: Final = {
     "user": "start spoolscan as a user of its own, or name an account in [scanner] user",
     "privileges": "nothing should forbid prctl(2) and capset(2) here",
-    "limits": "/proc must be there, and setrlimit(2) not be forbidden",
     "landlock": "Linux 5.13 or later, with landlock among its security modules (lsm=...)",
+    "limits": "/proc must be there, and setrlimit(2) not be forbidden",
     "seccomp": "a kernel with seccomp filters, on x86_64 or aarch64",
 }
 
