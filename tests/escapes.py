@@ -3,7 +3,8 @@
     python tests/escapes.py MODE PREY
 
 PREY is JSON (`Prey`); MODE "open" makes the attempts without a room, "locked" with it, and
-"without MEASURE" in a room whose kernel lacks one measure.  Prints a JSON object: for each attempt
+"without MEASURE" in a room whose kernel lacks one measure, "unprivileged" in that of a worker that
+was not started as root.  Prints a JSON object: for each attempt
 "succeeded", or how it was refused.
 
 The attempts are an embedded engine's scan: as far as the rest of the worker is concerned they are
@@ -28,7 +29,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spoolscan.scanner import room, wire
+from spoolscan.scanner import inside, room, wire
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.engines import Sample
 from spoolscan.scanner.engines.yara import Yara
@@ -454,6 +455,9 @@ def main(mode: str, prey: str) -> None:
     }
     if mode in lacking:
         setattr(*lacking[mode], _lacking)
+    if mode == "unprivileged":
+        inside.furnish()  # that user cannot read what we are made of
+        identity.become("nobody")
     plan = None if mode == "open" else room.Plan("nobody", MEMORY, _SCRATCH)
     outside = Prey(**json.loads(prey))
     found = {name: outcome(deed, outside, plan) for name, deed in ATTEMPTS.items()}

@@ -21,8 +21,7 @@ from spoolscan.scanner.engines import Engine, Sample
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.room.identity import die_with
 from spoolscan.scanner.scratch import Full, Scratch
-from spoolscan.scanner.unpack import program
-from spoolscan.scanner.unpack.listed import COMMANDS
+from spoolscan.scanner.unpack import commands, program
 
 _LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
 
@@ -91,7 +90,8 @@ class Broker:
                     for number, place in enumerate(asked["samples"])
                 ]
                 return _scanned(engine, samples)
-            command, data = COMMANDS[_natural(asked["run"])], _bytes(asked["place"], scratch)
+            command = commands.told(asked["run"], asked["word"])
+            data = _bytes(asked["place"], scratch)
             most, seconds = min(_natural(asked["most"]), self._most), float(asked["seconds"])
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise wire.Broken(f"the locked half asked for what there is not: {error!r}") from error

@@ -30,7 +30,7 @@ from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
-from spoolscan.scanner.room import Measure, account
+from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
 from spoolscan.spool import Gone, Incomplete, Message, Spool
@@ -49,7 +49,7 @@ class Scanner:
         self._spool = spool
         self._config = config
         self._toolbox = Toolbox(config, _tell)
-        account(config.scanner.user)
+        check(config.scanner.user)
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
         self._notifier = notifier

@@ -9,8 +9,8 @@ before the first message.  With each message come two descriptors: the message, 
 question                                    answer
 ==========================================  ==================================================
 scan: an engine's name, places of samples   findings, or the failure
-run: the number of a command, a place,      a place of what it wrote, and whether all was well
-most bytes, seconds
+run: the number of a command, a word to     a place of what it wrote, and whether all was well
+fill in, a place, most bytes, seconds
 ==========================================  ==================================================
 
 A place is an offset and a length in the scratch.
@@ -31,8 +31,7 @@ from spoolscan.scanner.engines import Sample
 from spoolscan.scanner.engines.remote import apart, is_embedded
 from spoolscan.scanner.inspect import Inspection, Tools, inspect
 from spoolscan.scanner.scratch import Full, Scratch
-from spoolscan.scanner.unpack import capabilities, library, program
-from spoolscan.scanner.unpack.listed import COMMANDS
+from spoolscan.scanner.unpack import capabilities, commands, library, program
 from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
 _WARM_UP = (Sample((), b""),)
@@ -52,7 +51,7 @@ def live(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int)
     Without a ``plan`` it is not locked.  Raises whatever goes wrong: it is to be told, and the
     process to end.
     """
-    there = frozenset(command[0] for command in COMMANDS if program.is_there(command[0]))
+    there = frozenset(filter(program.is_there, commands.PROGRAMS))
     outside = _Outside(peer)
     program.through(outside.run, there.__contains__)
     embedded = [engine for engine in tools.engines if is_embedded(engine)]
@@ -142,9 +141,10 @@ class _Outside:
         return found
 
     def run(self, argv: Sequence[str], data: bytes, most: int, seconds: float) -> program.Result:
-        """As `program.boxed`, for one of `COMMANDS`."""
+        """As `program.boxed`, for one of `commands`."""
         scratch = self._cleared()
-        asked = {"run": COMMANDS.index(tuple(argv)), "place": scratch.put(data)}
+        number, word = commands.ask(argv)
+        asked = {"run": number, "word": word, "place": scratch.put(data)}
         answer = self._ask({**asked, "most": most, "seconds": seconds})
         at, length = answer["place"]
         return program.Result(scratch.get(int(at), int(length)), bool(answer["good"]))

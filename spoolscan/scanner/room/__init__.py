@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from spoolscan.scanner.room import identity, landlock, limits, seccomp
-from spoolscan.scanner.room.identity import account
+from spoolscan.scanner.room.identity import check
 from spoolscan.scanner.room.kernel import Unsupported
 
-__all__ = ["REMEDIES", "Measure", "Plan", "account", "in_force", "lock"]
+__all__ = ["REMEDIES", "Measure", "Plan", "check", "in_force", "lock"]
 
 REMEDIES: Final = {
     "user": "start spoolscan as a user of its own, or name an account in [scanner] user",
@@ -92,7 +92,7 @@ def in_force(plan: Plan) -> list[Measure]:
 
     Raises ConfigError where there is no such user.
     """
-    account(plan.user)
+    check(plan.user)
     reading, writing = os.pipe()
     parent = os.getpid()
     child = os.fork()

@@ -25,7 +25,13 @@ class _Header(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
-def account(user: str) -> pwd.struct_passwd:
+def check(user: str) -> None:
+    """Raises ConfigError where `become` could not."""
+    if os.geteuid() == 0:
+        _account(user)
+
+
+def _account(user: str) -> pwd.struct_passwd:
     """The account of that name.  Raises ConfigError where there is none, or it is root's."""
     try:
         found = pwd.getpwnam(user)
@@ -43,7 +49,7 @@ def become(user: str) -> str:
     """
     if os.geteuid() != 0:
         return f"uid {os.geteuid()}, not started as root"
-    found = account(user)
+    found = _account(user)
     os.setgroups([])
     os.setresgid(found.pw_gid, found.pw_gid, found.pw_gid)
     os.setresuid(found.pw_uid, found.pw_uid, found.pw_uid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from spoolscan.scanner.unpack.meter import Meter
@@ -36,6 +36,11 @@ class Lister:
     listing: tuple[str, ...]
     unpacking: tuple[str, ...]
     lines: Callable[[bytes], list[Line]]
+
+    def commands(self) -> list[tuple[str, ...]]:
+        """All that is ever run for it."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, tuple)]
 
     def missing(self) -> str | None:
         """What would have to be installed; None where all is there."""
@@ -122,8 +127,4 @@ UNAR: Final = Lister(
     ("/usr/bin/lsar", "-j", "-nr", ARCHIVE),
     ("/usr/bin/unar", "-q", "-nr", "-o", "-", ARCHIVE),
     _of_unar,
-)
-# All that is ever run: a process that may not run programs itself asks for one by its place here.
-COMMANDS: Final = tuple(
-    command for lister in (SEVEN_ZIP, UNAR) for command in (lister.listing, lister.unpacking)
 )
