@@ -53,12 +53,12 @@ class Toolbox:
             self._tools = dataclasses.replace(self._tools, bad=bad, doc=doc)
         return self._tools
 
+    def close(self) -> None:
+        for engine in self.engines:
+            engine.close()
+
     def renew(self) -> bool:
         """Whether the next message is to be judged by something else than the last one."""
         before = self._tools
         reloaded = [engine.reload() for engine in self.engines if isinstance(engine, Yara)]
         return self.tools() is not before or any(reloaded)
-
-    def close(self) -> None:
-        for engine in self.engines:
-            engine.close()

@@ -55,18 +55,6 @@ def missing() -> str | None:
     return None if _load() else _LIBRARY
 
 
-def load() -> None:
-    """Have in memory what else would be looked for on the disk while an archive is read.
-
-    libarchive turns names into UTF-8 by iconv(3), which loads a module for each charset.
-    """
-    libc = ctypes.CDLL(None)
-    libc.iconv_open.restype = _P
-    if _load():
-        for charset in _CHARSETS:
-            libc.iconv_open(b"UTF-8", charset.encode("ascii"))  # and never closed: it stays
-
-
 def members(data: bytes, formats: tuple[str, ...], meter: Meter) -> Iterator[Member | Doubt]:
     """What libarchive finds in ``data`` when it may take it for these formats.
 
@@ -153,3 +141,15 @@ def _load() -> ctypes.CDLL | None:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def load() -> None:
+    """Have in memory what else would be looked for on the disk while an archive is read.
+
+    libarchive turns names into UTF-8 by iconv(3), which loads a module for each charset.
+    """
+    libc = ctypes.CDLL(None)
+    libc.iconv_open.restype = _P
+    if _load():
+        for charset in _CHARSETS:
+            libc.iconv_open(b"UTF-8", charset.encode("ascii"))  # and never closed: it stays
