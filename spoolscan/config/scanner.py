@@ -17,9 +17,6 @@ class Scanner(Section):
     scan: Literal["suspicious", "all"] = "suspicious"
     attempts: Count = 3
     timeout: Duration = 300.0
-    room: Literal["best", "required", "off"] = "best"
-    user: str = "nobody"
-    memory: Size = 1 << 30
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
     limit: Literal["hold", "quarantine"] = "hold"
@@ -28,3 +25,6 @@ class Scanner(Section):
     sealed: Literal["note", "hold", "quarantine"] = "note"
     deceptive: Policy = "hold"
     ambiguous: Literal["note", "hold", "quarantine"] = "note"
+    room: Literal["best", "required", "off"] = "best"
+    user: str = "nobody"
+    memory: Size = 1 << 30
