@@ -381,7 +381,9 @@ def test_every_charset_is_read_in_the_room_as_outside() -> None:
 @pytest.mark.skipif(corpus_rows.absent() is not None, reason=str(corpus_rows.absent()))
 def test_the_corpus_is_read_in_the_room_as_outside() -> None:
     with half(with_engines()) as broker:
-        for row in corpus_rows.rows()[::20]:
+        for number, row in enumerate(corpus_rows.rows()):
+            if number % 20 and "crypt" not in row.path:  # those take the most borrowed code
+                continue
             mail = row.mail()
             answer = ask(broker, mail, size=1 << 28)
             assert answer["report"] == inspect(mail, with_engines()).report.as_dict(), row.path

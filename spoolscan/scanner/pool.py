@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from spoolscan.config import Config
 from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
@@ -24,6 +24,9 @@ from spoolscan.scanner import wire
 from spoolscan.scanner.room import Measure
 from spoolscan.spool import Message
 from spoolscan.verdict import Report
+
+
+_START: Final = 60.0  # seconds for a worker to get ready
 
 
 class WorkerDied(SpoolscanError):
@@ -157,9 +160,8 @@ class Worker:
         self.start()
         assert self._peer is not None  # noqa: S101 - start() has just set it; this is for mypy
         try:
-            deadline = time.monotonic() + self._timeout
             if not self._ready:
-                frame = wire.receive(self._peer, deadline)
+                frame = wire.receive(self._peer, time.monotonic() + _START)
                 if frame is None:
                     raise wire.Broken("it ended before it was ready; its reason stands in the log")
                 self.measures = [Measure.from_dict(one) for one in frame[0]["room"]]
