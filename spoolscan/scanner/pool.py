@@ -25,7 +25,6 @@ from spoolscan.scanner.room import Measure
 from spoolscan.spool import Message
 from spoolscan.verdict import Report
 
-
 _START: Final = 60.0  # seconds for a worker to get ready
 
 
