@@ -39,6 +39,7 @@ FLOORS = {
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*"],
+        *["scanner.room", "scanner.room.*", "scanner.scratch"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
@@ -52,7 +53,7 @@ FLOORS = {
         ),
         *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
         *["receiver.stdio", "receiver.visitor"],
-        *(f"scanner.{name}" for name in ("wire", "worker")),
+        *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),

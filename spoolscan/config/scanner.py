@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spoolscan.config.kinds import Policy, Section
-from spoolscan.units import Count, Duration
+from spoolscan.units import Count, Duration, Size
 
 
 class Scanner(Section):
@@ -30,3 +30,6 @@ class Scanner(Section):
     sealed: Literal["note", "hold", "quarantine"] = "note"
     deceptive: Policy = "hold"
     ambiguous: Literal["note", "hold", "quarantine"] = "note"
+    room: Literal["best", "required", "off"] = "best"
+    user: str = "nobody"
+    memory: Size = 1 << 30

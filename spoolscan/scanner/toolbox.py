@@ -15,6 +15,7 @@ from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
 from spoolscan.livefile import LiveFile
 from spoolscan.scanner import engines
+from spoolscan.scanner.engines.yara import Yara
 from spoolscan.scanner.ignored import Entry, Ignored
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.passwordfile import PasswordFile
@@ -69,8 +70,11 @@ class Toolbox:
         )
 
     def tools(self, out: frozenset[str] = frozenset()) -> Tools:
-        """The tools for the next message; the engines that are ``out`` are not asked."""
-        return dataclasses.replace(
+        """The tools for the next message, the same object while nothing has changed.
+
+        The engines that are ``out`` are not asked.
+        """
+        now = dataclasses.replace(
             self._tools,
             bad=self._bad.current(),
             doc=self._doc.current(),
@@ -78,6 +82,9 @@ class Toolbox:
             passwords=self._passwords.current(),
             out=out,
         )
+        if now != self._tools:
+            self._tools = now
+        return self._tools
 
     def _ignored(self) -> Ignored:
         """What is ignored today; what is over is told of once."""
@@ -91,3 +98,9 @@ class Toolbox:
     def close(self) -> None:
         for engine in self.engines:
             engine.close()
+
+    def renew(self, out: frozenset[str]) -> bool:
+        """Whether the next message is to be judged by something else than the last one."""
+        before = self._tools
+        reloaded = [engine.reload() for engine in self.engines if isinstance(engine, Yara)]
+        return self.tools(out) is not before or any(reloaded)

@@ -26,6 +26,12 @@ _LIBRARY: Final = "libarchive.so.13"
 _END, _WARN, _FATAL = 1, -20, -30
 _DIRECTORY: Final = 0o040000
 _CHUNK: Final = 1 << 18
+# Those an archive may say its names are in; LZH and RAR by a number, of those that glibc has.
+_CHARSETS: Final = (
+    *("UTF-16LE", "UTF-16BE", "UTF-16", "UCS-2LE", "KOI8-R", "KOI8-U", "EUC-JP", "ISO-8859-1"),
+    *(f"CP{page}" for page in (437, 737, 775, 850, 852, 855, 857, *range(860, 867), 869, 874)),
+    *(f"CP{page}" for page in (932, 936, 949, 950, *range(1250, 1259), 1361)),
+)
 
 _P, _INT, _STRING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _CALLS: Final[dict[str, tuple[Any, list[Any]]]] = {
@@ -142,3 +148,15 @@ def _load() -> ctypes.CDLL | None:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def load() -> None:
+    """Have in memory what else would be looked for on the disk while an archive is read.
+
+    libarchive turns names into UTF-8 by iconv(3), which loads a module for each charset.
+    """
+    libc = ctypes.CDLL(None)
+    libc.iconv_open.restype = _P
+    if _load():
+        for charset in _CHARSETS:
+            libc.iconv_open(b"UTF-8", charset.encode("ascii"))  # and never closed: it stays

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from spoolscan.scanner.passwords import Key
@@ -46,6 +46,11 @@ class Lister:
     unpacking: tuple[str, ...]
     testing: tuple[str, ...]
     lines: Callable[[bytes], list[Line]]
+
+    def commands(self) -> list[tuple[str, ...]]:
+        """All that is ever run for it."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, tuple)]
 
     def missing(self) -> str | None:
         """What would have to be installed; None where all is there."""

@@ -40,6 +40,12 @@ class Meter:
         if self.made > _FREE and self.made > ratio * self.size:
             raise LimitReached(f"unpacks to more than {ratio} times its size")
 
+    def left(self) -> int:
+        """How many bytes `take` would still take."""
+        ratio = self.budget.bounds.ratio
+        own = max(_FREE, ratio * self.size) - self.made
+        return max(0, min(own, self.budget.bounds.decoded_bytes - self.budget.decoded))
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:

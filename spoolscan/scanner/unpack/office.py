@@ -6,9 +6,12 @@ PowerPoint open what is encrypted with certain words without asking, so those ar
 
 from __future__ import annotations
 
+import importlib
 import io
+import pkgutil
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from spoolscan.scanner.passwords import DEFAULTS, OFFICE, Key
@@ -66,3 +69,18 @@ def _package() -> ModuleType | None:
         return None
     module: ModuleType = msoffcrypto
     return module
+
+
+def load() -> None:
+    """Have in memory what the package would look for on the disk while it reads a document."""
+    package = _package()
+    if package is None:
+        return
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    for name in ("xml.dom.expatbuilder", "cryptography.hazmat.backends.openssl.backend"):
+        importlib.import_module(name)  # these load them at their first document
+    # What they decrypt they would keep in a temporary file for a while.
+    for module in (package.format.doc97, package.format.ppt97, package.format.xls97):
+        module.tempfile = SimpleNamespace(TemporaryFile=io.BytesIO)
