@@ -495,6 +495,23 @@ class Spool:
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
 
+    def install(self, path: str, data: bytes) -> None:
+        """Put a file of the site's in force, what was there replaced: all of it or nothing.
+
+        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
+        this returns.  Raises TemporaryFailure.
+        """
+        with _doing(f"writing {path}"):
+            _unlink(f"{path}.new")
+            descriptor = disk.open_new(f"{path}.new")
+            try:
+                disk.write(descriptor, data)
+                disk.fsync(descriptor)
+            finally:
+                _close(descriptor)
+            disk.rename_over(f"{path}.new", path)
+            disk.fsync_directory(os.path.dirname(path))
+
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""
         try:

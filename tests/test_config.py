@@ -27,7 +27,7 @@ SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
 NOTICES = "administrator, burst, recipient, sender, trouble, window"
 TABLES = (
     "bounds, dnsbl, engine, forwarder, jobs, journal, macros, notices, quarantine, receiver,"
-    " recipients, rules, scanner, site"
+    " recipients, rules, scanner, signatures, site"
 )
 
 

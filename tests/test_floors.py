@@ -38,7 +38,7 @@ FLOORS = {
         ],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
-        *["scanner.engines", "scanner.engines.*"],
+        *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
         *["scanner.room", "scanner.room.*", "scanner.scratch"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "quarantine": "spoolscan.cli.quarantine:group",
     "jobs": "spoolscan.cli.jobs:jobs",
     "daysumm": "spoolscan.cli.daysumm:daysumm",
+    "sigupdate": "spoolscan.cli.sigupdate:sigupdate",
     "log": "spoolscan.cli.history:log",
     "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",

@@ -35,6 +35,7 @@ from spoolscan.config.receiver import TLS, Auth, Receiver
 from spoolscan.config.recipients import Recipients
 from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
+from spoolscan.config.signatures import Signatures, Source
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.target import Target, parse_target
@@ -59,7 +60,9 @@ __all__ = [
     "Recipients",
     "RulesSettings",
     "Scanner",
+    "Signatures",
     "Site",
+    "Source",
     "Timeouts",
     "YaraSettings",
     "ZoneSettings",
@@ -88,6 +91,7 @@ class Config(Section):
     macros: MacroPolicy = MacroPolicy()
     quarantine: Quarantine = Quarantine()
     journal: Journal = Journal()
+    signatures: Signatures = Signatures()
     jobs: Jobs = Jobs()
 
     def path(self, name: str | Path) -> Path:
