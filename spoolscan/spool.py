@@ -43,6 +43,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
 _WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
+_LOCK: Final = 0.2  # seconds; longer than `Spool.is_locked` holds it to see whether it can be had
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -349,7 +350,7 @@ class Spool:
         """The one lock of a stage.  Raises TemporaryFailure where another process has it."""
         lock = FileLock(self.path("var", f"{stage}.lock"), mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOCK, poll_interval=0.02)
         except Timeout as error:
             raise TemporaryFailure(
                 f"{lock.lock_file}: another {stage} is running on this spool"
@@ -360,6 +361,11 @@ class Spool:
             yield
         finally:
             lock.release()
+
+    def is_locked(self, stage: str) -> bool:
+        """Whether a stage is running, as far as its lock tells."""
+        path = self.path("var", f"{stage}.lock")
+        return os.path.exists(path) and not disk.writer_is_gone(path)
 
     def draft(self, message_envelope: Envelope) -> Draft:
         """Begin a new message.  Raises TemporaryFailure."""

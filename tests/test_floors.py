@@ -43,7 +43,7 @@ FLOORS = {
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
-        *["stage", "supervisor", "jobs", "jobs.*"],
+        *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
         *["receiver.descriptors"],

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spoolscan.log import safe
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def plain(value: object) -> str:
@@ -27,12 +31,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _rich(head: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to load, and only for a terminal
-    from rich.table import Table  # noqa: PLC0415
+
+    Console(soft_wrap=False).print(rich_table(head, cells))
+
+
+def rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """For a terminal."""
+    from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415
 
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for name in head:
         shown.add_column(name, overflow="fold")
-    for row in cells:
-        shown.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(shown)
+    for row in rows:
+        shown.add_row(*(Text(plain(cell)) for cell in row))
+    return shown

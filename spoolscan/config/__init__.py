@@ -29,6 +29,7 @@ from spoolscan.config.forwarder import Forwarder, Timeouts
 from spoolscan.config.jobs import Jobs
 from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
+from spoolscan.config.metrics import Log, Metrics
 from spoolscan.config.notices import Notices
 from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import TLS, Auth, Receiver
@@ -54,6 +55,8 @@ __all__ = [
     "Forwarder",
     "Jobs",
     "Journal",
+    "Log",
+    "Metrics",
     "Notices",
     "Quarantine",
     "Receiver",
@@ -93,6 +96,8 @@ class Config(Section):
     journal: Journal = Journal()
     signatures: Signatures = Signatures()
     jobs: Jobs = Jobs()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""
