@@ -54,7 +54,7 @@ def list_sources(context: click.Context, spool: str | None, *, as_json: bool) ->
         ]  # fmt: skip
         click.echo(json.dumps(told, indent=1))
         return
-    table(("source", "state"), [(name[:30], age[:46]) for name, age in ages])
+    table(("source", "state"), ages)
 
 
 @sigupdate.command()

@@ -18,7 +18,6 @@ from spoolscan.status.facts import Row, facts
 
 _EVERY: Final = 2.0  # seconds
 _HEAD: Final = ("", "what", "state")
-_WIDEST: Final = (4, 24, 42)  # of the columns, which together fit 80
 
 
 @click.command(short_help="Stages, queues, engines, disk and jobs, now.")
@@ -64,9 +63,7 @@ def _engines(settings: config.Config) -> list[Row]:
 
 
 def _cells(rows: list[Row]) -> list[tuple[str, str, str]]:
-    """Cut to what fits 80 columns."""
-    cells = [("BAD" if row.trouble else "ok", row.id, row.trouble or row.words) for row in rows]
-    return [tuple(word[:most] for word, most in zip(row, _WIDEST, strict=True)) for row in cells]  # type: ignore[misc] # three of them
+    return [("BAD" if row.trouble else "ok", row.id, row.trouble or row.words) for row in rows]
 
 
 def _watch(settings: config.Config, spool: Spool) -> int:
