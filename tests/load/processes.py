@@ -22,6 +22,12 @@ def tree(roots: Iterable[int]) -> Iterator[int]:
                 yield from tree(map(int, (task / "children").read_text().split()))
 
 
+def own_cpu(pid: int) -> float:
+    """Seconds of CPU of one process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK
+
+
 def cpu(roots: Sequence[int]) -> float:
     """Seconds of CPU, those of the dead that were waited for included."""
     ticks = 0
