@@ -155,6 +155,7 @@ class Message:
         self._path = path
         self._descriptor = descriptor
         self._head = head
+        self._unsynced = False  # recipients are marked that a loss of power would take back
         self.state = state
         self.id = head.queue_id
         self.envelope = head.envelope
@@ -211,13 +212,19 @@ class Message:
         """
         word = state.encode("ascii")
         for recipient in recipients:
+            self._unsynced = True
             with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
                 disk.write_at(self._descriptor, word, self._head.recipient_offsets[recipient])
 
     def sync_marks(self) -> None:
-        """The second half: nor does a loss of power.  Raises TemporaryFailure."""
-        with _doing(f"marking recipients of {self.state}/{self.id}"):
-            disk.fdatasync(self._descriptor)
+        """The second half: nor does a loss of power.  Raises TemporaryFailure.
+
+        Does nothing where all marks are on the disk already.
+        """
+        if self._unsynced:
+            with _doing(f"marking recipients of {self.state}/{self.id}"):
+                disk.fdatasync(self._descriptor)
+            self._unsynced = False
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""
