@@ -92,9 +92,9 @@ _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 class Draft:
     """A message being written in tmp/.  Not thread-safe; one writer."""
 
-    def __init__(self, spool: Spool, message_envelope: Envelope) -> None:
+    def __init__(self, spool: Spool, message_envelope: Envelope, queue_id: str = "") -> None:
         self._spool = spool
-        self.id = spool.ids.next()
+        self.id = queue_id or spool.ids.next()
         self.size = 0
         self._path = spool.path("tmp", self.id)
         with _doing(f"creating tmp/{self.id}"):
@@ -368,9 +368,9 @@ class Spool:
         finally:
             lock.release()
 
-    def draft(self, message_envelope: Envelope) -> Draft:
-        """Begin a new message.  Raises TemporaryFailure."""
-        return Draft(self, message_envelope)
+    def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
+        """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
+        return Draft(self, message_envelope, queue_id)
 
     def names(self, state: str) -> list[str]:
         """The queue ids in a state, oldest first.  Other files than messages are passed over.
