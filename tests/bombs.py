@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from containers import PAYLOAD, compressed, lz4, object_stream, pdf, pdf_stream, snappy
+from spoolscan.cli.specimens import PAYLOAD, compressed, lz4, object_stream, pdf, pdf_stream, snappy
 
 _MEGABYTE: Final = 1 << 20
 

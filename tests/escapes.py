@@ -17,6 +17,7 @@ import ctypes
 import dataclasses
 import errno
 import json
+import math
 import mmap
 import os
 import platform
@@ -408,7 +409,7 @@ class Hostile(Yara):
         self._deed = deed
         self._prey = prey
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         if not any(sample.data for sample in samples):
             return []  # the warm-up, before the door is shut
         try:

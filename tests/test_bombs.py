@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import bombs
 import pytest
-from containers import PAYLOAD, zipped
 
+from spoolscan.cli.specimens import PAYLOAD, zipped
 from spoolscan.scanner import inspect as heart
 from spoolscan.scanner import unpack as seam
 from spoolscan.scanner.bounds import Budget

@@ -9,7 +9,8 @@ import subprocess
 import zlib
 
 import pytest
-from containers import (
+
+from spoolscan.cli.specimens import (
     NAME,
     PAYLOAD,
     kwaj,
@@ -17,7 +18,6 @@ from containers import (
     packed_by_pack,
     snappy,
 )
-
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.verdict import Cause, Doubt

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from containers import NAME, PAYLOAD, zipped
 
+from spoolscan.cli.specimens import NAME, PAYLOAD, zipped
 from spoolscan.config import Config
 from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Tools, inspect

@@ -9,9 +9,9 @@ import io
 import zlib
 
 import pytest
-from containers import NAME, PAYLOAD, object_stream, onenote, pdf, pdf_stream
 
 from spoolscan import share
+from spoolscan.cli.specimens import NAME, PAYLOAD, object_stream, onenote, pdf, pdf_stream
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.engines import Sample, YaraSettings, build
 from spoolscan.scanner.passwords import Keys

@@ -6,8 +6,8 @@ import base64
 import zlib
 
 import pytest
-from containers import PAYLOAD, zipped
 
+from spoolscan.cli.specimens import PAYLOAD, zipped
 from spoolscan.scanner import promise
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.patterns import Patterns

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import gc
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,11 +25,11 @@ from typing import Any
 import corpus_rows
 import escapes
 import pytest
-from containers import patched, zipped
 from escapes import ATTEMPTS, Prey
 from loopback import until
 from test_scanner import CLEAN, DOCUMENT, World, attached
 
+from spoolscan.cli.specimens import patched, zipped
 from spoolscan.errors import ConfigError
 from spoolscan.scanner import inside, room, wire, words
 from spoolscan.scanner.broker import Broker
@@ -295,7 +296,7 @@ class Known:
 
     name = "known"
 
-    def scan(self, samples: Sequence[Sample]) -> list[Finding]:
+    def scan(self, samples: Sequence[Sample], deadline: float = math.inf) -> list[Finding]:
         found = [one for one in samples if b"%PDF" in one.data]
         findings = [Finding(Verdict.INFECTED, one.path, "pdf", self.name) for one in found]
         return [*findings, Finding(Verdict.BANNED, (), f"{os.getpid()}", self.name)]
@@ -326,7 +327,7 @@ def test_a_command_is_known_by_its_number_and_the_word_in_its_blank(
 
 
 def test_descriptors_from_the_locked_half_are_not_kept() -> None:
-    tools = with_engines(Forger({"scan": "known", "samples": []}, 0, 0, 0))
+    tools = with_engines(Forger({"scan": "known", "samples": [], "seconds": 1}, 0, 0, 0))
     with half(tools, known=Known()) as broker:
         before = os.listdir("/proc/self/fd")
         ask(broker)
@@ -345,7 +346,7 @@ def test_more_samples_than_the_scratch_holds_are_asked_for_in_turns() -> None:
     mail = b"Content-Type: multipart/mixed; boundary=x\r\n"
     for number in range(10):
         mail += b"\r\n--x\r\nContent-Type: application/pdf; name=%d.pdf\r\n\r\n" % number
-        mail += b"%PDF-1.4" + bytes(3000)
+        mail += b"%%PDF-1.%d" % number + bytes(3000)
     with half(with_engines(Known()), known=Known()) as broker:
         answer = ask(broker, mail + b"\r\n--x--\r\n", size=10_000)
     found = [one["path"] for one in answer["report"]["findings"] if one["name"] == "pdf"]

@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import basename
 
 from spoolscan.scanner import declared, decode, mime, names, promise, triage, words
@@ -83,8 +83,18 @@ def inspect(data: bytes, tools: Tools) -> Inspection:
         if tools.everything:
             samples = [Sample((), data), *samples]
         is_banned = inspection.report.verdict >= Verdict.BANNED
-        inspection.report.findings += tools.panel().ask(samples, found=is_banned)
+        findings = tools.panel().ask(samples, found=is_banned)
+        inspection.report.findings += [*findings, *reading.said_of_twins(findings)]
     return inspection
+
+
+@dataclass(slots=True)
+class _Known:
+    """Content that was looked into: where first, whether it was anybody's format, where again."""
+
+    path: tuple[str, ...]
+    opened: bool
+    twins: list[tuple[str, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class _Reading:
         self.report = self.inspection.report
         self.waiting: deque[_Content] = deque()
         self.doubted: set[Finding] = set()
-        self.known: dict[str | None, bool] = {}  # by digest, whether it was anybody's format
+        self.known: dict[str | None, _Known] = {}  # by digest
         self.banned = False
         self.macros = Macros()
 
@@ -219,11 +229,22 @@ class _Reading:
             return
         if item.head is not None or triage.is_message(item.data, item.media_types):
             self.message((item.head or b"") + item.data, item.path, item.depth + 1)
-        if digest not in self.known:  # else all that is in it was found the first time
-            self.known[digest] = self.look_into(item, digest)
+        if digest in self.known:  # all that is in it was found the first time
+            self.known[digest].twins.append(item.path)
+        else:
+            self.known[digest] = _Known(item.path, self.look_into(item, digest))
         broken = promise.broken(item.data, item.names.readings)
-        if broken is not None and not self.known[digest]:
+        if broken is not None and not self.known[digest].opened:
             self.doubt(broken, item.path)
+
+    def said_of_twins(self, findings: Sequence[Finding]) -> list[Finding]:
+        """What engines found in content is found in it wherever it lies."""
+        twins = {known.path: known.twins for known in self.known.values() if known.twins}
+        return [
+            replace(finding, path=path)
+            for finding in findings
+            for path in twins.get(finding.path, ())
+        ]
 
     def look_into(self, item: _Content, digest: str | None) -> bool:
         """Hand it to the engines and the unpackers; whether one of these knew it."""
