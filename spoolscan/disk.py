@@ -143,6 +143,16 @@ def look(path: str) -> os.stat_result:
     return os.lstat(path)
 
 
+def look_through(path: str) -> os.stat_result:
+    """At what a link leads to."""
+    return os.stat(path)
+
+
+def is_ours_to_use(path: str) -> bool:
+    """Whether we may list, write and enter a directory."""
+    return os.access(path, os.R_OK | os.W_OK | os.X_OK)
+
+
 def claim_writing(descriptor: int) -> None:
     """Say that this file has a living writer, for as long as the descriptor is open."""
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -317,10 +317,10 @@ class Spool:
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
         try:
-            device = os.stat(self.root).st_dev
+            device = disk.look_through(self.root).st_dev
             for name in ("", *STATES, "var"):
                 path = self.path(name) if name else self.root
-                found = os.stat(path)
+                found = disk.look_through(path)
                 if found.st_mode & 0o077:
                     raise ConfigError(
                         f"{path}: open to others (mode {found.st_mode & 0o777:04o}); chmod 700"
@@ -329,7 +329,7 @@ class Spool:
                     raise ConfigError(
                         f"{path}: on another file system than {self.root}; renames need one"
                     )
-                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                if not disk.is_ours_to_use(path):
                     raise ConfigError(
                         f"{path}: not writable for uid {os.geteuid()}; "
                         "look at its owner, and whether it is mounted read-only"
