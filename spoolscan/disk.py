@@ -99,13 +99,15 @@ def unlink(path: str) -> None:
     os.unlink(path)
 
 
-def make_directory(path: str) -> None:
-    """Create it 0700; one that is there already is as good."""
+def make_directory(path: str) -> bool:
+    """Create it 0700; one that is there already is as good.  Returns whether it is new."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise
+        return False
+    return True
 
 
 def set_time(path: str, when: float) -> None:

@@ -259,11 +259,11 @@ class Message:
                 if number == 0:
                     disk.make_directory(f"{target}_d")
                 _write_whole(f"{target}_d/{name}", content)
+            self._spool.sync("quarantine")  # a folder that is not on the disk must not get it
         self._spool.shift(self._path, target)
         self.state, self._path = "quarantine", target
         with _doing(f"writing quarantine/{day}"):
             disk.fsync_directory(folder)
-            self._spool.sync("quarantine")
         return target
 
     def remove(self) -> None:
