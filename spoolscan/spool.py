@@ -258,7 +258,7 @@ class Message:
                     raise ValueError(f"not a safe file name: {name!r}")
                 if number == 0:
                     disk.make_directory(f"{target}_d")
-                _write_whole(f"{target}_d/{name}", content)
+                _write_whole(f"{target}_d/{name}", content, lasting=False)
             self._spool.sync("quarantine")  # a folder that is not on the disk must not get it
         self._spool.shift(self._path, target)
         self.state, self._path = "quarantine", target
@@ -283,13 +283,15 @@ def _close(descriptor: int) -> None:
             disk.close(descriptor)
 
 
-def _write_whole(path: str, content: bytes) -> None:
+def _write_whole(path: str, content: bytes, *, lasting: bool = True) -> None:
     """A small file that explains; one left by an earlier attempt at this message is replaced."""
     with suppress(FileNotFoundError):
         disk.unlink(path)
     descriptor = disk.open_new(path)
     try:
         disk.write(descriptor, content)
+        if lasting:
+            disk.fsync(descriptor)
     finally:
         _close(descriptor)
 

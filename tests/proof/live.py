@@ -106,7 +106,7 @@ class Gateway:
     def pid(self, name: str) -> int:
         """Of a stage, or "worker"; 0 while there is none."""
         if name == "worker":
-            found = _children(self.pid("scanmail"))
+            found = children(self.pid("scanmail"))
             return found[0] if found else 0
         process = self._processes.get(name)
         return process.pid or 0 if process is not None and process.is_alive() else 0
@@ -114,14 +114,14 @@ class Gateway:
     def kill(self, name: str) -> None:
         """SIGKILL, and it is gone when this returns.  The worker of a killed scanner ends, too."""
         pid = self.pid(name)
-        below = _children(pid)
+        below = children(pid)
         if pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if name in self._processes:
             self._processes.pop(name).join()
         for one in below:
-            while _is_alive(one):
+            while is_alive(one):
                 time.sleep(0.002)
 
     def kill_all(self) -> None:
@@ -133,7 +133,7 @@ class Gateway:
         for name in list(self._processes):
             self._processes.pop(name).join()
         for pid in pids:
-            while _is_alive(pid):
+            while is_alive(pid):
                 time.sleep(0.002)
 
     def dead(self) -> list[str]:
@@ -141,13 +141,13 @@ class Gateway:
         return [name for name, process in self._processes.items() if not process.is_alive()]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     with suppress(FileNotFoundError, ProcessLookupError):
         return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -25,6 +25,7 @@ GONE: Final = "gone@example.com"
 KINDS: Final = ("clean", "refused", "virus", "sealed")
 PASSED: Final = ("clean", "refused")
 SUBJECT: Final = re.compile(rb"^Subject: proof ([a-z]+ [0-9a-z]+)\r?$", re.MULTILINE)
+_WORDS: Final = "a mail is as good as the day on which it comes and not the night".split()
 _BROKEN_ZIP: Final = b"PK\3\4\x14\0\1\0\x63\0" + b"\0" * 16 + b"\5\0\0\0a.txtno end of it"
 
 
@@ -55,7 +56,8 @@ def make(kind: str, number: int, length: int = 1500) -> Letter:
     subject = f"proof {kind} {number}"
     # No two sectors alike, and none like that of another letter.
     chance = Random(f"{kind} {number}")  # noqa: S311 - the same each time
-    text = "\n".join(f"{chance.getrandbits(256):064x}" for _ in range(max(length // 66, 1))) + "\n"
+    lines = (" ".join(chance.choices(_WORDS, k=10)) for _ in range(max(length // 60, 1)))
+    text = "\n".join(lines) + "\n"
     match kind:
         case "virus":
             data = with_attachment(subject, "offer.doc", EICAR)
