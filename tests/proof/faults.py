@@ -31,10 +31,10 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from disk_faults import CALLS  # noqa: E402 - found only by the line above
+
 from proof import account  # noqa: E402
 from proof.inline import World, memory  # noqa: E402
 from proof.mail import KINDS, Letter, make  # noqa: E402
-
 from spoolscan import disk  # noqa: E402
 from spoolscan.errors import SpoolscanError  # noqa: E402
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from random import Random
 
 from loopback import PATIENCE, answers, free_port
-from proof import account
-from proof.mail import ALICE, GONE, KINDS, Letter, make
 from smtp_peer import Peer
 
+from proof import account
+from proof.mail import ALICE, GONE, KINDS, Letter, make
 from spoolscan import stage
 from spoolscan.cli.init import lay_out
 from spoolscan.forwarder.stage import Forwarding
@@ -42,7 +42,7 @@ STAGES: dict[str, Callable[[], stage.Work]] = {
 }
 _SETTINGS = {
     "site": 'hostname = "gate.example.com"',
-    "receiver": 'reverse_lookup = false\nmin_free = 0\nmin_inodes = 0',
+    "receiver": "reverse_lookup = false\nmin_free = 0\nmin_inodes = 0",
     "scanner": 'workers = 1\nretry = "0.2s"\nattempts = 1000',
     "forwarder": 'pause = "0.05s"\nlongest_pause = "0.2s"',
 }
@@ -75,7 +75,8 @@ def configure(root: Path, settings: dict[str, str]) -> None:
 class Gateway:
     """The stages on one spool; ``log`` and all that proves lie elsewhere."""
 
-    def __init__(self, root: Path, log: Path, next_hop: int) -> None:
+    def __init__(self, root: Path, log: Path, next_hop: int, network: str = "127.0.0.1/32") -> None:
+        """Those of ``network`` are ours, and never put off."""
         self.root = root
         self.port = free_port()
         self.log = log
@@ -85,7 +86,7 @@ class Gateway:
             root,
             {
                 "domains": ["example.com"],
-                "networks": ["127.0.0.1/32"],  # nobody of ours is put off
+                "networks": [network],
                 "admin": "postmaster@example.com",
                 "listen": [f"127.0.0.1:{self.port}"],
                 "next_hop": f"smtp://127.0.0.1:{next_hop}",
@@ -227,7 +228,9 @@ async def drained(gateway: Gateway, spool: Spool) -> None:
     while quiet < 3:  # in a row: what is put back moves against the order in which we look
         for name in gateway.dead():
             gateway.start(name)
-        waits = [one for state in ("incoming", "scanning", "outgoing") for one in spool.names(state)]
+        waits = [
+            one for state in ("incoming", "scanning", "outgoing") for one in spool.names(state)
+        ]
         quiet = 0 if waits else quiet + 1
         if time.monotonic() > deadline:
             raise TimeoutError(f"{waits} wait for ever:\n{gateway.log.read_text()[-3000:]}")

@@ -36,7 +36,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from proof import account, live  # noqa: E402 - found only by the line above
 from proof.inline import memory  # noqa: E402
-
 from spoolscan.spool import Spool  # noqa: E402
 
 _SHUTDOWN = 0x8004587D
@@ -62,13 +61,13 @@ class Tally:
 class Disk:
     """A file system in a file, mounted."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, megabytes: int = 0) -> None:
         self.place = folder / "disk"
         self._image = folder / "image"
         size, maker = _FILE_SYSTEMS[kind]
         self.place.mkdir()
         with self._image.open("wb") as file:
-            file.truncate(size << 20)
+            file.truncate((megabytes or size) << 20)
         subprocess.run([*maker, str(self._image)], check=True, capture_output=True)
         self.mount()
 
@@ -109,8 +108,8 @@ def absent(kind: str) -> str:
 
 
 @contextmanager
-def mounted(kind: str, folder: Path) -> Iterator[Disk]:
-    disk = Disk(kind, folder)
+def mounted(kind: str, folder: Path, megabytes: int = 0) -> Iterator[Disk]:
+    disk = Disk(kind, folder, megabytes)
     try:
         yield disk
     finally:
