@@ -35,6 +35,10 @@ from proof import account, live, power  # noqa: E402
 from proof.inline import memory  # noqa: E402
 
 _WHILE = 1.5  # seconds that a trouble lasts
+_MOODY = {
+    "nonsense": b"stream: OK, I think",
+    "limit": b"INSTREAM size limit exceeded. ERROR",
+}
 _ENGINE = """
 [[engine]]
 kind = "clamd"
@@ -93,21 +97,12 @@ class Clamd(threading.Thread):
     def _say(self, command: bytes, data: bytes) -> bytes | None:
         if command == b"zVERSION":
             return b"ClamAV 1.4.3/27000"
+        if self.mood in ("hung", "slow"):
+            self._changed.wait(None if self.mood == "hung" else 0.4)
+        if self.mood in ("hung", "reset"):
+            return None
         found = b"stream: Eicar-Test FOUND" if EICAR in data else b"stream: OK"
-        match self.mood:
-            case "reset":
-                return None
-            case "hung":
-                self._changed.wait()
-                return None
-            case "slow":
-                self._changed.wait(0.4)
-                return found
-            case "nonsense":
-                return b"stream: OK, I think"
-            case "limit":
-                return b"INSTREAM size limit exceeded. ERROR"
-        return found
+        return _MOODY.get(self.mood, found)
 
 
 def _word(heard: object) -> bytes:
