@@ -92,9 +92,9 @@ _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 class Draft:
     """A message being written in tmp/.  Not thread-safe; one writer."""
 
-    def __init__(self, spool: Spool, message_envelope: Envelope) -> None:
+    def __init__(self, spool: Spool, message_envelope: Envelope, queue_id: str = "") -> None:
         self._spool = spool
-        self.id = spool.ids.next()
+        self.id = queue_id or spool.ids.next()
         self.size = 0
         self._path = spool.path("tmp", self.id)
         with _doing(f"creating tmp/{self.id}"):
@@ -155,6 +155,7 @@ class Message:
         self._path = path
         self._descriptor = descriptor
         self._head = head
+        self._unsynced = False  # recipients are marked that a loss of power would take back
         self.state = state
         self.id = head.queue_id
         self.envelope = head.envelope
@@ -211,13 +212,19 @@ class Message:
         """
         word = state.encode("ascii")
         for recipient in recipients:
+            self._unsynced = True
             with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
                 disk.write_at(self._descriptor, word, self._head.recipient_offsets[recipient])
 
     def sync_marks(self) -> None:
-        """The second half: nor does a loss of power.  Raises TemporaryFailure."""
-        with _doing(f"marking recipients of {self.state}/{self.id}"):
-            disk.fdatasync(self._descriptor)
+        """The second half: nor does a loss of power.  Raises TemporaryFailure.
+
+        Does nothing where all marks are on the disk already.
+        """
+        if self._unsynced:
+            with _doing(f"marking recipients of {self.state}/{self.id}"):
+                disk.fdatasync(self._descriptor)
+            self._unsynced = False
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""
@@ -363,9 +370,9 @@ class Spool:
         finally:
             lock.release()
 
-    def draft(self, message_envelope: Envelope) -> Draft:
-        """Begin a new message.  Raises TemporaryFailure."""
-        return Draft(self, message_envelope)
+    def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
+        """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
+        return Draft(self, message_envelope, queue_id)
 
     def names(self, state: str) -> list[str]:
         """The queue ids in a state, oldest first.  Other files than messages are passed over.

@@ -146,6 +146,7 @@ class Conclusion:
         ConfigError, Gone, TemporaryFailure: it stays too, and nobody was marked who was not told.
         """
         message = work.message
+        message.sync_marks()
         done, given_up, waiting = _sorted(work, outcomes, expired=expired)
         if given_up and message.envelope.sender:
             self._report(work, dsn.FAILURE, given_up)

@@ -1,7 +1,8 @@
 """The scanner stage: watch incoming/, claim, have it judged by a worker, dispose.
 
 One task a worker: it takes the next queue id that is due, and a thread of its own waits for the
-worker's answer, so as many messages are in hand as there are workers.  What fails for now goes
+worker's answer, and goes on with the next as long as there is one, so as many messages are in hand
+as there are workers.  What fails for now goes
 back to incoming/ with a later time of change, and while an engine is down the tasks rest between
 two attempts: nothing passes unscanned, and nobody waits long for a message that cannot be read.
 
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,12 +27,13 @@ from typing import Final
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import ScanMark
-from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
@@ -50,6 +53,7 @@ class Scanner:
         self._spool = spool
         self._config = config
         self._toolbox = Toolbox(config, _tell)
+        check(config.scanner.user)
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
         self._teller = Teller(config.notices, notifier)
@@ -61,6 +65,7 @@ class Scanner:
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
+        self._hands = threading.Lock()  # no message passes from hand to hand during a listing
         self._turn = asyncio.Lock()
         self._stopping = False
 
@@ -102,8 +107,11 @@ class Scanner:
         loop = asyncio.get_running_loop()
         starts = (loop.run_in_executor(threads, worker.prepare) for worker in self._workers)
         for outcome in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(outcome, ConfigError):
+                raise outcome
             if outcome is not None:
                 self._trouble.met("-", str(outcome))
+        _tell_room(next((worker.measures for worker in self._workers if worker.measures), []))
 
     async def _end(self, stop: asyncio.Event, watch: Watch) -> None:
         await stop.wait()
@@ -118,30 +126,38 @@ class Scanner:
     ) -> None:
         loop = asyncio.get_running_loop()
         while (queue_id := await self._next(watch, once)) is not None:
-            self._in_hand.add(queue_id)
-            if self._tried is not None:
-                self._tried.add(queue_id)
-            try:
-                await loop.run_in_executor(threads, self._handle, queue_id, worker)
-            finally:
-                self._in_hand.discard(queue_id)
+            await loop.run_in_executor(threads, self._handle_all, queue_id, worker)
 
     async def _next(self, watch: Watch, once: bool) -> str | None:
         """The next queue id to try; None when it is time to end.  One task at a time looks."""
         async with self._turn:
             while not self._stopping:
-                rest = self._trouble.rest()
+                rest, pause = self._trouble.rest(), 0.0
                 if once and rest:
                     break
                 if not self._waiting and not rest:
-                    self._waiting, pause = self._due()
-                if self._waiting and not rest:
-                    return self._waiting.popleft()
+                    with self._hands:
+                        self._waiting, pause = self._due()
+                if (queue_id := self._take()) is not None:
+                    return queue_id
                 if once:
                     break
                 counted = self._teller.tell_counted()
                 await watch.wait(min(rest or pause, counted or RESCAN))
             return None
+
+    def _take(self) -> str | None:
+        """In hand now; None where nothing waits, or nothing is to be tried now."""
+        if self._stopping or self._trouble.rest():
+            return None
+        with self._hands:
+            if not self._waiting:
+                return None
+            queue_id = self._waiting.popleft()
+            self._in_hand.add(queue_id)
+            if self._tried is not None:
+                self._tried.add(queue_id)
+            return queue_id
 
     def _due(self) -> tuple[deque[str], float]:
         """What may be tried now, longest due first; how long until the next may (seconds)."""
@@ -191,6 +207,17 @@ class Scanner:
                 _tell(f"{engine.name}: {failure}")
             else:
                 self._canary.prove(engine)
+
+    def _handle_all(self, first: str, worker: Worker) -> None:
+        """One message after the other, in a thread."""
+        queue_id: str | None = first
+        while queue_id is not None:
+            try:
+                self._handle(queue_id, worker)
+            finally:
+                with self._hands:
+                    self._in_hand.discard(queue_id)
+            queue_id = self._take()
 
     def _handle(self, queue_id: str, worker: Worker) -> None:
         """One message, in a thread.  Every failure ends here, with the message kept."""
@@ -307,6 +334,16 @@ class Scanner:
 def _asked_engines(report: Report) -> bool:
     """Whether all of them answered: not for harmless mail, and a hit outweighs one that failed."""
     return report.verdict < Verdict.BANNED and any(part.suspicious for part in report.parts)
+
+
+def _tell_room(measures: Sequence[Measure]) -> None:
+    """How the workers are locked up, in one line; loud where they are not, or not wholly."""
+    locked = [f"{one.name} {one.detail}".strip() for one in measures if one.in_force]
+    lacking = [f"{one.name} ({one.detail}): {one.remedy}" for one in measures if not one.in_force]
+    log.event(
+        STAGE, "-", logging.INFO if locked and not lacking else logging.WARNING,
+        event="room", in_force="; ".join(locked) or "-", lacking="; ".join(lacking) or "-",
+    )  # fmt: skip
 
 
 def _tell(text: str) -> None:
