@@ -221,10 +221,15 @@ class Message:
 
         Does nothing where all marks are on the disk already.
         """
-        if self._unsynced:
+        if not self._unsynced:
+            return
+        self._unsynced = False  # before it, for another mark may be made meanwhile
+        try:
             with _doing(f"marking recipients of {self.state}/{self.id}"):
                 disk.fdatasync(self._descriptor)
-            self._unsynced = False
+        except TemporaryFailure:
+            self._unsynced = True
+            raise
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""

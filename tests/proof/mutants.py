@@ -85,8 +85,8 @@ MUTANTS = (
     ),
     Mutant(
         "receiver/intake.py",
-        "draft.commit()",
-        "draft.discard()",
+        "self._draft.commit()",
+        "self._draft.discard()",
         "250 means committed",
         ("tests/test_receiver.py",),
     ),
