@@ -47,6 +47,7 @@ class Worker:
 
     def __init__(self, settings: config.Config) -> None:
         self._tools = _toolbox(settings.root).tools
+        self.measures: list[str] = []
 
     def start(self) -> None: ...
     def prepare(self) -> None: ...
@@ -55,11 +56,13 @@ class Worker:
 
     def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
         inspection = inspect(message.read(), self._tools(out))
-        answer = Answer(inspection.report)
-        for sample in inspection.samples if inspection.report.verdict else ():
-            descriptor = os.memfd_create("part")
+        shown = inspection.samples if inspection.report.verdict else []
+        descriptor = os.memfd_create("parts")
+        answer = Answer(inspection.report, descriptors=[descriptor])
+        for sample in shown:
+            offset = os.lseek(descriptor, 0, os.SEEK_END)
             os.write(descriptor, sample.data)
-            answer.parts.append(DecodedPart(sample.path, descriptor, 1 << 20))
+            answer.parts.append(DecodedPart(sample.path, descriptor, offset, len(sample.data)))
         return answer
 
 

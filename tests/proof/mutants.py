@@ -290,6 +290,10 @@ def run(mutants: tuple[Mutant, ...], jobs: int) -> Iterator[tuple[Mutant, bool]]
         places: Queue[Path] = Queue()
         for number in range(jobs):
             places.put(_copied(Path(folder) / str(number)))
+        # What fails without a mutant kills none.
+        tests = tuple(sorted({test for mutant in mutants for test in mutant.tests}))
+        if not passes(Path(folder) / "0", tests):
+            raise click.ClickException(f"these do not pass as they are: {' '.join(tests)}")
 
         def one(mutant: Mutant) -> tuple[Mutant, bool]:
             place = places.get()

@@ -293,7 +293,7 @@ async def _some(load: live.Load, more: int) -> None:
 @click.option("--row", "rows", multiple=True, help="Only these.")
 @click.option("--quick", is_flag=True, help="One row of each kind.")
 @click.option("--seed", default=1, show_default=True, help="Of the messages.")
-def main(rows: Sequence[str], quick: bool, seed: int) -> None:  # noqa: FBT001 - click's
+def main(rows: Sequence[str], quick: bool, seed: int) -> None:
     """Try them and print the counts."""
     broken = False
     for row in ROWS:

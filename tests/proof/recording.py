@@ -47,7 +47,7 @@ class Op:
     offset: int = 0
 
     def touches(self, folder: str) -> bool:
-        return folder in (os.path.dirname(self.path), os.path.dirname(self.target))
+        return folder in [os.path.dirname(path) for path in (self.path, self.target) if path]
 
 
 class Recording:
