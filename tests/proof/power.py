@@ -84,13 +84,19 @@ class Disk:
             os.close(descriptor)
 
     def unmount(self) -> None:
-        deadline = time.monotonic() + 30
-        while subprocess.run(
-            ["umount", str(self.place)], capture_output=True, check=False
-        ).returncode:
-            if time.monotonic() > deadline:
-                raise OSError(f"{self.place}: somebody keeps it busy")
-            time.sleep(0.01)
+        """And nobody has it any more, not even a process in a mount namespace of its own."""
+        _until_quiet(["umount", str(self.place)], lambda done: done.returncode == 0)
+        _until_quiet(["losetup", "-j", str(self._image)], lambda done: not done.stdout)
+
+
+def _until_quiet(
+    command: list[str], fits: Callable[[subprocess.CompletedProcess[bytes]], bool]
+) -> None:
+    deadline = time.monotonic() + 60
+    while not fits(done := subprocess.run(command, capture_output=True, check=False)):
+        if time.monotonic() > deadline:
+            raise OSError(f"{' '.join(command)}: {done.stdout + done.stderr!r}")
+        time.sleep(0.01)
 
 
 def absent(kind: str) -> str:
