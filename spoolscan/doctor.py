@@ -27,6 +27,7 @@ from spoolscan.config import host_port
 from spoolscan.errors import SpoolscanError, TemporaryFailure
 from spoolscan.log import safe
 from spoolscan.notices import Templates
+from spoolscan.scanner import room, worker
 from spoolscan.scanner.engines import Engine, WrongAnswer
 from spoolscan.scanner.engines.proof import prove
 from spoolscan.scanner.toolbox import Toolbox
@@ -304,6 +305,17 @@ def _greeted(name: str, where: str, greeting: str) -> Row:
 
 
 # Name, check, and whether it needs the settings; in the order in which they are told.
+def _room(place: Place) -> Iterator[Row]:
+    """What workers lock themselves up by."""
+    plan = worker.plan_of(_settings(place))
+    if plan is None:
+        yield Row("locked room", WARN, 'scanner.room = "off"', "leave it to its default")
+        return
+    for measure in room.in_force(plan):
+        found = measure.detail or "in force"
+        yield Row(measure.name, OK if measure.in_force else WARN, found, measure.remedy)
+
+
 CHECKS: Final[tuple[tuple[str, Callable[[Place], Iterator[Row]], bool], ...]] = (
     ("python", _python, False),
     ("spool", _spool, False),
@@ -312,7 +324,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Place], Iterator[Row]], bool], ...]] = 
     ("engines", _engines, True),
     ("formats", _formats, False),
     ("helper box", _box, False),
-    # The locked room of the workers (scanner/room) has its place here, a row a measure.
+    ("locked room", _room, True),
     ("clock", _clock, False),
     ("resolver", _resolver, False),
     ("receiver", _receiver, True),

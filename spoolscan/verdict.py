@@ -30,7 +30,9 @@ class Cause(Enum):
     LIMIT = "limit"
     AMBIGUOUS = "ambiguous"
     UNREADABLE = "unreadable"
+    UNOPENED = "unopened"
     ENCRYPTED = "encrypted"
+    UNLOCKED = "unlocked"
     DECEPTIVE = "deceptive"
     SEALED = "sealed"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import random
 import shutil
@@ -18,23 +20,29 @@ from spoolscan.cli.specimens import (
     PAYLOAD,
     ar,
     cabinet,
+    compound,
     compressed,
     cpio,
     iso,
     lz4,
     lzh,
+    partitioned,
     patched,
     rar,
     seven_zip,
     tarred,
+    vhd,
+    xar,
     zipped,
 )
 from spoolscan.scanner import content
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
+from spoolscan.scanner.inspect import Tools, inspect
+from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.unpack import Member, capabilities, library, program, unpack, zstd
 from spoolscan.scanner.unpack.listed import SEVEN_ZIP, UNAR
 from spoolscan.scanner.unpack.meter import Meter
-from spoolscan.verdict import Cause, Doubt
+from spoolscan.verdict import Cause, Doubt, Verdict
 
 THE_FILE = Member(NAME, PAYLOAD)
 STORED: dict[str, Callable[[], bytes]] = {
@@ -173,16 +181,85 @@ def test_an_encrypted_archive_is_told_from_a_broken_one(
     assert causes(packed(tmp_path, "7zz", *argv, "ARCHIVE", NAME)) == {Cause.ENCRYPTED}
 
 
-@needs_7zip
-def test_a_file_in_a_disk_image_is_found(tmp_path: Path) -> None:
+def floppy(folder: Path) -> bytes:
+    """A disk with the file in a FAT on it."""
     if shutil.which("mcopy") is None or not Path("/usr/sbin/mkfs.fat").exists():
         pytest.skip("needs mtools and dosfstools")
-    image = tmp_path / "disk"
+    image = folder / "disk"
     image.write_bytes(bytes(1440 * 1024))
-    (tmp_path / NAME).write_bytes(PAYLOAD)
+    (folder / NAME).write_bytes(PAYLOAD)
     subprocess.run(["/usr/sbin/mkfs.fat", image], check=True, capture_output=True)
-    subprocess.run(["mcopy", "-i", image, tmp_path / NAME, "::"], check=True)
-    assert THE_FILE in found_in(image.read_bytes())
+    subprocess.run(["mcopy", "-i", image, folder / NAME, "::"], check=True)
+    return image.read_bytes()
+
+
+def reached(data: bytes) -> bool:
+    """Whether the file is found however deep it lies."""
+    none = Patterns.parse(b"", "matches.bad")
+    mail = b"Content-Transfer-Encoding: base64\r\nFrom: a@b.c\r\n\r\n" + base64.encodebytes(data)
+    report = inspect(mail, Tools(bad=none, doc=none, engines=())).report
+    digest = hashlib.sha256(PAYLOAD).hexdigest()
+    return report.verdict is Verdict.CLEAN and digest in {part.sha256 for part in report.parts}
+
+
+@needs_7zip
+def test_a_file_in_a_disk_image_is_found(tmp_path: Path) -> None:
+    assert THE_FILE in found_in(floppy(tmp_path))
+
+
+@needs_7zip
+def test_a_file_in_a_partition_of_a_virtual_disk_is_reached(tmp_path: Path) -> None:
+    disk = floppy(tmp_path)
+    assert reached(vhd(disk))
+    assert reached(partitioned(disk))
+    assert reached(vhd(partitioned(disk)))
+
+
+@needs_7zip
+@pytest.mark.parametrize("form", ["vpc", "vhdx", "vmdk", "qcow2", "vdi"])
+def test_a_file_in_a_virtual_disk_of_any_kind_is_reached(tmp_path: Path, form: str) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("needs qemu-img")
+    (tmp_path / "raw").write_bytes(partitioned(floppy(tmp_path)))
+    argv = ["qemu-img", "convert", "-f", "raw", "-O", form, tmp_path / "raw", tmp_path / "made"]
+    subprocess.run(argv, check=True)
+    assert reached((tmp_path / "made").read_bytes())
+
+
+@needs_7zip
+def test_a_file_in_a_xar_is_found() -> None:
+    assert THE_FILE in found_in(xar())
+
+
+@needs_7zip
+def test_an_arj_archive_behind_a_program_is_opened(tmp_path: Path) -> None:
+    archive = packed(tmp_path, "arj", "a", "-y", "ARCHIVE", NAME)
+    assert THE_FILE in found_in(b"MZ" + bytes(range(256)) * 9 + archive)
+    assert found_in(b"MZ" + bytes(range(256)) * 9 + archive.replace(b"packed", b"Packed")) == []
+
+
+def test_a_zip_behind_a_program_is_opened() -> None:
+    assert THE_FILE in found_in(b"MZ" + bytes(range(256)) * 9 + zipped())
+
+
+@needs_7zip
+@pytest.mark.parametrize("method", ["Copy", "Deflate", "Deflate64", "BZip2", "LZMA", "PPMd", "XZ"])
+def test_every_method_of_zip_is_opened(tmp_path: Path, method: str) -> None:
+    archive = packed(tmp_path, "7zz", "a", "-tzip", f"-mm={method}", "ARCHIVE", NAME)
+    assert found_in(archive) == [THE_FILE]
+
+
+@needs_7zip
+def test_an_encrypted_arj_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    assert causes(packed(tmp_path, "arj", "a", "-y", "-gx", "ARCHIVE", NAME)) == {Cause.ENCRYPTED}
+
+
+def test_the_streams_of_an_installer_have_their_real_names() -> None:
+    two = chr(0x3800 + (10 + 15 * 1) + (18 << 6))  # "P" and "I"
+    archive = compound(("\u4840" + two + "\u4819", PAYLOAD))
+    (member,) = found_in(archive)
+    assert isinstance(member, Member)
+    assert member.name == "!PIP"
 
 
 @pytest.mark.skipif(UNAR.missing() is not None, reason="needs unar and bubblewrap")
@@ -196,6 +273,7 @@ def test_without_its_tools_an_archive_is_a_doubt_that_names_them(
     monkeypatch.setattr(program, "_BWRAP", "/usr/bin/no-such-program")
     (doubt,) = found_in(b"\x60\xea\x1e\0" + bytes(40))
     assert isinstance(doubt, Doubt)
+    assert doubt.cause is Cause.UNOPENED
     assert doubt.reason.startswith("ARJ archives are not opened without bwrap and /usr/bin/7zz")
     assert dict(capabilities())["ARJ archives"] is None
 

@@ -224,7 +224,7 @@ peer = socket.socket(fileno=int(sys.argv[-1]))
 def say(data, *descriptors):
     socket.send_fds(peer, [struct.pack("!I", len(data)) + data], descriptors)
 peer.recv(65536)
-say(b'{{"ready": 1}}')
+say(b'{{"ready": 1, "room": []}}')
 peer.recv(65536)
 {deed}
 time.sleep(300)
@@ -237,14 +237,20 @@ PART = (
 )
 DEEDS = {
     "claims clean with findings": f"""
-say(b'{{"report": {{"verdict": "clean", "parts": [], "findings": [{FINDING}]}}, "paths": []}}')""",
-    "sends more descriptors than paths": """
+say(b'{{"report": {{"verdict": "clean", "parts": [], "findings": [{FINDING}]}}, "parts": []}}')""",
+    "sends more descriptors than parts": """
 report = {"verdict": "clean", "parts": [], "findings": []}
-say(json.dumps({"report": report, "paths": []}).encode(), *[0] * 250)""",
+say(json.dumps({"report": report, "parts": []}).encode(), *[0] * 250)""",
     "nests so deep that reading it fails": 'say(b"[" * 200_000)',
+    "shows a part and no descriptor": """
+report = {"verdict": "clean", "parts": [], "findings": []}
+say(json.dumps({"report": report, "parts": [{"path": [], "place": [0, 1]}]}).encode())""",
+    "shows a part that is too large": """
+report = {"verdict": "clean", "parts": [], "findings": []}
+say(json.dumps({"report": report, "parts": [{"path": [], "place": [0, 1001]}]}).encode(), 0)""",
     "counts to infinity": f"""
 part = '{PART}'.replace("SIZE", "1e999")
-say(('{{"report": {{"verdict": "clean", "parts": [' + part + '], "findings": []}}, "paths": []}}')
+say(('{{"report": {{"verdict": "clean", "parts": [' + part + '], "findings": []}}, "parts": []}}')
     .encode())""",
     "drips": 'peer.sendall(bytes(3) + b"x")\nwhile True: time.sleep(0.1); peer.sendall(b" ")',
     "never answers": "",
@@ -289,11 +295,11 @@ def test_a_worker_that(
 
 def test_a_part_that_cannot_be_read_is_empty_and_holds_nothing_up() -> None:
     reading, writing = os.pipe()
-    part = DecodedPart(("a.exe",), reading, 1000)
+    part = DecodedPart(("a.exe",), reading, 0, 1000)
     try:
         assert part.read() == b""
     finally:
-        part.close()
+        os.close(reading)
         os.close(writing)
 
 

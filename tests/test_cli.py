@@ -187,7 +187,7 @@ def test_check_lists_what_it_read(spool: Gateway) -> None:
     said = call("--spool", str(spool.root), "check")
     assert (said.returncode, said.stderr) == (0, "")
     assert [line.split()[0] for line in said.stdout.splitlines()] == [
-        *["settings", "spool", "patterns", "patterns", "engine"],
+        *["settings", "spool", "patterns", "patterns", "ignored", "engine"],
         *["rules", "access", "dnsbl", "templates", "routes", "next"],
     ]
     assert re.search(r"matches\.bad: \d+ lines\n", said.stdout)

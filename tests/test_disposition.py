@@ -27,6 +27,12 @@ DOUBT = Finding.of_doubt(Doubt(Cause.ENCRYPTED, "an encrypted zip member"), ("a.
         ([Finding(Verdict.BANNED, (), "x", "matches.bad")], HOLD, "quarantine", "banned"),
         ([DOUBT], HOLD, "hold", "unscannable"),
         ([DOUBT], {**HOLD, Cause.ENCRYPTED: "pass"}, "outgoing", "unscannable"),
+        (
+            [Finding.of_doubt(Doubt(Cause.UNOPENED, "ACE archives are not opened"), ())],
+            {**HOLD, Cause.UNOPENED: "quarantine"},
+            "quarantine",
+            "unscannable",
+        ),
         ([DOUBT], {**HOLD, Cause.ENCRYPTED: "quarantine"}, "quarantine", "unscannable"),
         (
             [DOUBT, Finding.of_doubt(Doubt(Cause.LIMIT, "depth"), ())],

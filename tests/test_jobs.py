@@ -190,7 +190,7 @@ def test_a_stamp_of_the_future_counts_as_none(root: Path) -> None:
 
 def test_the_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["jobs", "--spool", str(root), "run", "expiry"]) == 0
-    assert "expiry: 0 rows" in capsys.readouterr().out
+    assert "0 rows of the journal" in capsys.readouterr().out
     assert cli.main(["--spool", str(root), "jobs", "list", "--json"]) == 0
     (told,) = [it for it in json.loads(capsys.readouterr().out) if it["id"] == "expiry"]
     assert told["done"] > 0

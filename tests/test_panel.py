@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spoolscan import share
-from spoolscan.config import ClamdSettings, Config, YaraSettings
+from spoolscan.config import ClamdSettings, CommandSettings, Config, YaraSettings
 from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.scanner.engines import Engine, Panel, Sample, build
 from spoolscan.scanner.engines.limited import Limited
@@ -199,11 +199,11 @@ def test_a_failure_frees_the_slot(tmp_path: Path) -> None:
 
 
 def test_settings_say_how_many(tmp_path: Path) -> None:
-    rules = share.folder("etc") / "rules"
-    [engine] = build([YaraSettings(rules=rules, concurrency=3, scratch=tmp_path)])
+    settings = CommandSettings(argv=("/bin/true", "{file}"), concurrency=3, scratch=tmp_path)
+    [engine] = build([settings])
     assert engine.scan(SAMPLES) == []
     [lock] = tmp_path.iterdir()
-    assert lock.name.startswith("engine-yara-")
+    assert lock.name.startswith("engine-command-")
     assert lock.stat().st_mode & 0o777 == 0o600
 
 

@@ -32,12 +32,13 @@ def attached(content: bytes, name: str) -> bytes:
 class World:
     """A spool laid out as by init, with settings put behind the shipped ones."""
 
-    def __init__(self, root: Path, extra: str = "") -> None:
+    def __init__(self, root: Path, extra: str = "", in_scanner: str = "") -> None:
         self.root = root / "spool"
         site = {"domains": ["example.com"], "networks": ["127.0.0.0/8"], "listen": ["127.0.0.1:0"]}
         lay_out(self.root, {**site, "next_hop": f"maildir:{root}/maildir"})
         path = self.root / config.FILE
-        path.write_text(path.read_text() + extra)
+        text = path.read_text().replace("[scanner]\n", f"[scanner]\n{in_scanner}\n")
+        path.write_text(text + extra)
         self.config = config.load(self.root)
         self.spool = Spool(self.root)
 

@@ -50,7 +50,8 @@ def test_what_is_not_found_is_a_miss() -> None:
     ("outcome", "result"),
     [
         (Outcome("quarantine", (Found("infected: EICAR (says yara)", 2),)), "found"),
-        (Outcome("quarantine", (Found("infected: EICAR (says yara)", 1),)), "held"),
+        (Outcome("quarantine", (Found("infected: EICAR (says yara)", 1, "1.dat"),)), "held"),
+        (Outcome("quarantine", (Found("infected: EICAR (says yara)", 1, "e.dat"),)), "found"),
         (Outcome("quarantine", (Found("banned: line 3 (says matches.bad)", 2),)), "held"),
         (Outcome("hold", (Found("unscannable: unreadable: x (says reader)"),)), "held"),
         (Outcome("delivered"), "MISSED"),

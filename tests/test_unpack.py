@@ -33,6 +33,7 @@ from spoolscan.cli.specimens import (
     package,
     patched,
     rtf,
+    shortcut,
     tarred,
     tnef,
     uuencoded,
@@ -112,8 +113,15 @@ def test_an_encrypted_member_is_a_doubt_and_still_has_its_name() -> None:
     archive = zipped()
     for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         archive = patched(archive, signature, offset, b"\1\0")
-    assert opened(archive) == [Member(NAME, b"")]
+    assert opened(archive) == [Member(NAME, b"", opened=False)]
     assert causes(archive) == [Cause.ENCRYPTED]
+
+
+def test_an_encrypted_open_document_is_a_doubt() -> None:
+    manifest = b"<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>"
+    document = zipped(("META-INF/manifest.xml", manifest), ("content.xml", PAYLOAD))
+    assert causes(document) == [Cause.ENCRYPTED]
+    assert causes(zipped(("META-INF/manifest.xml", b"<manifest:file-entry/>"))) == []
 
 
 def test_a_method_that_we_do_not_open_is_a_doubt_and_names_it() -> None:
@@ -122,8 +130,8 @@ def test_a_method_that_we_do_not_open_is_a_doubt_and_names_it() -> None:
         archive = patched(archive, signature, offset, struct.pack("<H", 94))
         archive = patched(archive, signature, offset + 6, b"\1\2\3\4")
     found = [item for item in unpack(archive, Budget(Bounds())) if isinstance(item, Doubt)]
-    assert found == [Doubt(Cause.UNREADABLE, "zip members packed with mp3 are not opened")]
-    assert opened(archive) == [Member(NAME, b"")]
+    assert found == [Doubt(Cause.UNOPENED, "zip members packed with mp3 are not opened")]
+    assert opened(archive) == [Member(NAME, b"", opened=False)]
 
 
 def test_a_wrong_checksum_is_a_doubt_and_costs_nothing() -> None:
@@ -512,3 +520,23 @@ def test_what_openssl_signs_is_read_whether_its_lengths_are_told_or_not(tmp_path
                 "k", "-outform", "DER", "-out", "signed", *stream)  # fmt: skip
         signed = (tmp_path / "signed").read_bytes()
         assert list(unpack(signed, Budget(Bounds()))) == [Member("", PAYLOAD)]
+
+
+# --- shortcuts
+
+
+def test_the_command_of_a_shortcut_is_a_member_and_so_is_what_hangs_behind_it() -> None:
+    found = list(unpack(shortcut("/c powershell -e AAAA"), Budget(Bounds())))
+    assert found == [
+        Member("command", b"..\\cmd.exe /c powershell -e AAAA"),
+        Member("", PAYLOAD),
+    ]
+
+
+def test_a_shortcut_with_nothing_behind_it_is_whole() -> None:
+    assert [item.name for item in opened(shortcut(behind=b""))] == ["command"]
+    assert causes(shortcut(behind=b"")) == []
+
+
+def test_a_shortcut_cut_short_is_a_doubt() -> None:
+    assert causes(shortcut(behind=b"")[:-14]) == [Cause.UNREADABLE]

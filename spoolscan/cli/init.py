@@ -7,7 +7,8 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -61,11 +62,11 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             what = "not empty" if root.is_dir() else "not a directory"
             raise ConfigError(f"{root}: {what}; name a new directory, nothing is overwritten")
-        os.umask(0o077)
-        shutil.copytree(share.folder("var-skeleton"), root, dirs_exist_ok=True)
-        shutil.copytree(share.folder("etc"), root / "etc")
-        (root / config.FILE).write_text(text, "utf-8")
-        _install_scripts(share.folder("bin"), root / "bin")
+        with _owner_only():
+            shutil.copytree(share.folder("var-skeleton"), root, dirs_exist_ok=True)
+            shutil.copytree(share.folder("etc"), root / "etc")
+            (root / config.FILE).write_text(text, "utf-8")
+            _install_scripts(share.folder("bin"), root / "bin")
         for path in (root, *root.rglob("*")):
             path.chmod(0o700 if path.is_dir() or path.parent == root / "bin" else 0o600)
     except shutil.Error as error:  # (from, to, reason) of each file that could not be copied
@@ -82,6 +83,16 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
         f"  try it             spoolscan --spool {root} check",
         f"  start it           spoolscan --spool {root} run",
     ]
+
+
+@contextmanager
+def _owner_only() -> Iterator[None]:
+    """What is made meanwhile is nobody else's."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _again(root: Path) -> str:

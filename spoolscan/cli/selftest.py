@@ -120,9 +120,14 @@ def _send(place: Trial, rows: list[Row]) -> None:
 
 
 def _result(outcome: Outcome, least: int) -> str:
-    """Found is what is found where it lies: in the clear it shows in what is around it, too."""
+    """Found is what is found where it lies: in the clear it shows in what is around it, too.
+
+    An archive stored in another one is seen in both, and looked into once.
+    """
     if outcome.fate == "quarantine" and any(
-        found.words.startswith("infected: ") and found.depth >= least for found in outcome.found
+        found.words.startswith("infected: ")
+        and (found.depth >= least or found.part == disguises.NAME)
+        for found in outcome.found
     ):
         return _FOUND
     return _HELD if outcome.fate in {"hold", "quarantine"} else _MISSED

@@ -27,10 +27,11 @@ _ON_THE_WAY: Final = ("incoming", "scanning", "outgoing")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding of a why.txt: its words, and how deep its part is nested."""
+    """One finding of a why.txt: its words, how deep its part is nested, and what that is called."""
 
     words: str
     depth: int = 0
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +152,5 @@ def _reasons(path: Path) -> Iterator[Found]:
     for words, place in zip(lines[first::2], lines[first + 1 :: 2], strict=False):
         if not place.startswith("      in "):
             break
-        yield Found(words.strip(), place.count(" > "))
+        steps = place.removeprefix("      in ").split(" > ")
+        yield Found(words.strip(), len(steps) - 1, steps[-1])

@@ -24,8 +24,13 @@ class EngineSettings(Section):
 
     timeout: Duration = 60.0
     backup: bool = False
-    concurrency: int = Field(default=0, ge=0, le=1000, strict=True)
     canary: bool = True
+
+
+class OutsideSettings(EngineSettings):
+    """What is asked beside us has more."""
+
+    concurrency: int = Field(default=0, ge=0, le=1000, strict=True)
     scratch: Path = Path("var")
 
 
@@ -38,7 +43,7 @@ class YaraSettings(EngineSettings):
     timeout: Duration = 30.0
 
 
-class ClamdSettings(EngineSettings):
+class ClamdSettings(OutsideSettings):
     """ClamAV's daemon."""
 
     kind: Literal["clamd"] = "clamd"
@@ -50,7 +55,7 @@ class ClamdSettings(EngineSettings):
     max_bytes: Size = 26_214_400
 
 
-class CommandSettings(EngineSettings):
+class CommandSettings(OutsideSettings):
     """Any scanner with a command line."""
 
     kind: Literal["command"] = "command"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spoolscan.config.kinds import Policy, Section
-from spoolscan.units import Count, Duration
+from spoolscan.units import Count, Duration, Size
 
 
 class Scanner(Section):
@@ -21,9 +21,15 @@ class Scanner(Section):
     canary: Annotated[Duration, Field(ge=1)] = 60.0
     retry: Duration = 10.0
     give_up: Duration = 5 * 86400.0
+    passwords: str = "etc/passwords"
     limit: Literal["hold", "quarantine"] = "hold"
     unreadable: Policy = "hold"
+    unopened: Policy = "hold"
     encrypted: Policy = "hold"
+    unlocked: Literal["note", "hold", "quarantine"] = "note"
     sealed: Literal["note", "hold", "quarantine"] = "note"
     deceptive: Policy = "hold"
     ambiguous: Literal["note", "hold", "quarantine"] = "note"
+    room: Literal["best", "required", "off"] = "best"
+    user: str = "nobody"
+    memory: Size = 1 << 30

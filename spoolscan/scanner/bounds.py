@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from spoolscan.scanner.passwords import Keys
 from spoolscan.units import Count, Duration, Size
 
 
@@ -27,6 +28,7 @@ class Bounds:
     parameters: Count = 200  # parameters of one header field
     decoded_bytes: Size = 134_217_728  # all that decoding and unpacking give
     ratio: Count = 1000  # decoded bytes of one container to its own bytes, above the first MiB
+    passwords: Count = 200  # words tried on all that is encrypted
     seconds: Duration = 60.0  # wall clock for the whole inspection
 
 
@@ -40,12 +42,16 @@ class LimitReached(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """What is left of the bounds for one message.  Shared by all readers of that message."""
+    """What is left of the bounds for one message.  Shared by all readers of that message.
+
+    So are the ``keys`` to what is encrypted in it; without any, nothing is tried.
+    """
 
     bounds: Bounds
     parts: int = 0
     decoded: int = 0
     read: int = 0
+    keys: Keys = field(default_factory=Keys)
     deadline: float = field(default=0.0)
 
     def __post_init__(self) -> None:

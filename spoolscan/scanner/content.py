@@ -98,6 +98,7 @@ _MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"KDMV", "application/x-vmdk-disk"),
     (0, b"# Disk DescriptorFile", "application/x-vmdk-disk"),
     (0, b"QFI\xfb", "application/x-qemu-disk"),
+    (64, b"\x7f\x10\xda\xbe", "application/x-virtualbox-vdi"),
     (0, b"hsqs", "application/x-squashfs"),
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),

@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,12 +27,13 @@ from typing import Final
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import ScanMark
-from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
@@ -52,6 +53,7 @@ class Scanner:
         self._spool = spool
         self._config = config
         self._toolbox = Toolbox(config, _tell)
+        check(config.scanner.user)
         templates = Templates(config.template_folders())
         notifier = Notifier(spool, templates, config.site.hostname)
         self._teller = Teller(config.notices, notifier)
@@ -105,8 +107,11 @@ class Scanner:
         loop = asyncio.get_running_loop()
         starts = (loop.run_in_executor(threads, worker.prepare) for worker in self._workers)
         for outcome in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(outcome, ConfigError):
+                raise outcome
             if outcome is not None:
                 self._trouble.met("-", str(outcome))
+        _tell_room(next((worker.measures for worker in self._workers if worker.measures), []))
 
     async def _end(self, stop: asyncio.Event, watch: Watch) -> None:
         await stop.wait()
@@ -329,6 +334,16 @@ class Scanner:
 def _asked_engines(report: Report) -> bool:
     """Whether all of them answered: not for harmless mail, and a hit outweighs one that failed."""
     return report.verdict < Verdict.BANNED and any(part.suspicious for part in report.parts)
+
+
+def _tell_room(measures: Sequence[Measure]) -> None:
+    """How the workers are locked up, in one line; loud where they are not, or not wholly."""
+    locked = [f"{one.name} {one.detail}".strip() for one in measures if one.in_force]
+    lacking = [f"{one.name} ({one.detail}): {one.remedy}" for one in measures if not one.in_force]
+    log.event(
+        STAGE, "-", logging.INFO if locked and not lacking else logging.WARNING,
+        event="room", in_force="; ".join(locked) or "-", lacking="; ".join(lacking) or "-",
+    )  # fmt: skip
 
 
 def _tell(text: str) -> None:

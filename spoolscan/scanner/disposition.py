@@ -76,7 +76,9 @@ class Disposer:
             Cause.DECEPTIVE: scanner.deceptive,
             Cause.AMBIGUOUS: scanner.ambiguous,
             Cause.UNREADABLE: scanner.unreadable,
+            Cause.UNOPENED: scanner.unopened,
             Cause.ENCRYPTED: scanner.encrypted,
+            Cause.UNLOCKED: scanner.unlocked,
             Cause.SEALED: scanner.sealed,
         }
 

@@ -16,19 +16,23 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import basename
 
-from spoolscan.scanner import declared, decode, mime, names, triage
+from spoolscan.scanner import declared, decode, mime, names, promise, triage, words
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.content import sniff
 from spoolscan.scanner.engines import Engine, Panel, Sample
 from spoolscan.scanner.ignored import Ignored
 from spoolscan.scanner.macros import MacroPolicy, Macros
 from spoolscan.scanner.names import Names
+from spoolscan.scanner.passwords import Keys
 from spoolscan.scanner.patterns import Match, Patterns
 from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.verdict import Cause, Doubt, Finding, Part, Report, Verdict
+
+_SUBJECT = 2000  # bytes of a subject, and of a text, in which a password may be told
+_TEXT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,10 @@ class Tools:
 
     ``backups`` are the engines asked when others fail; those ``out`` are not asked;
     ``engine_seconds`` is for all of them.  ``remarks`` are the causes of doubt that are noted and
-    leave a message clean.  ``everything`` hands every part and the whole message to the engines;
-    ``describe`` decodes also the harmless parts and what a banned message holds, so that size and
-    digest of each are told.
+    leave a message clean; ``passwords`` are tried on what is encrypted, beside the words of the
+    message.  ``everything`` hands every part and the whole message to the engines; ``describe``
+    decodes also the harmless parts and what a banned message holds, so that size and digest of each
+    are told.
     """
 
     bad: Patterns
@@ -51,6 +56,7 @@ class Tools:
     ignored: Ignored = Ignored()
     bounds: Bounds = Bounds()
     remarks: frozenset[Cause] = frozenset()
+    passwords: Sequence[str] = ()
     everything: bool = False
     describe: bool = False
     macros: MacroPolicy = MacroPolicy()
@@ -77,8 +83,18 @@ def inspect(data: bytes, tools: Tools) -> Inspection:
         if tools.everything:
             samples = [Sample((), data), *samples]
         is_banned = inspection.report.verdict >= Verdict.BANNED
-        inspection.report.findings += tools.panel().ask(samples, found=is_banned)
+        findings = tools.panel().ask(samples, found=is_banned)
+        inspection.report.findings += [*findings, *reading.said_of_twins(findings)]
     return inspection
+
+
+@dataclass(slots=True)
+class _Known:
+    """Content that was looked into: where first, whether it was anybody's format, where again."""
+
+    path: tuple[str, ...]
+    opened: bool
+    twins: list[tuple[str, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,7 @@ class _Content:
     media_types: tuple[str, ...]
     depth: int
     rule: str | None
+    around: frozenset[str | None] = frozenset()  # digests of what it lies in
     head: bytes | None = None  # for an encoded message or multipart: what stands above its body
 
 
@@ -109,11 +126,14 @@ class _Reading:
 
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
-        self.budget = Budget(tools.bounds)
+        bounds = tools.bounds
+        keys = Keys(tools.passwords, bounds.passwords, bounds.seconds / 4)
+        self.budget = Budget(bounds, keys=keys)
         self.inspection = Inspection()
         self.report = self.inspection.report
         self.waiting: deque[_Content] = deque()
         self.doubted: set[Finding] = set()
+        self.known: dict[str | None, _Known] = {}  # by digest
         self.banned = False
         self.macros = Macros()
 
@@ -135,6 +155,7 @@ class _Reading:
         structure = mime.read(data, self.budget, depth)
         for doubt in structure.doubts:
             self.doubt(doubt, base)
+        self.hear_subject(structure)
         rows = self.rows(structure, base)
         for row in rows:
             for doubt in row.names.doubts:
@@ -148,6 +169,13 @@ class _Reading:
                 self.list_part(row.path, row.names, row.part.media_types, None, rule)
             else:
                 self.part(data, row, depth, rule)
+
+    def hear_subject(self, structure: mime.Structure) -> None:
+        """It may tell the password of what is encrypted, as texts may."""
+        for part in structure.parts[:1]:
+            for header in part.headers:
+                if header.name == "subject":
+                    self.budget.keys.hear(words.decode_words(header.value[:_SUBJECT]))
 
     def rows(self, structure: mime.Structure, base: tuple[str, ...]) -> list[_Row]:
         """Each part with its names, and where it lies: through the messages around it."""
@@ -178,39 +206,72 @@ class _Reading:
         for number, reading in enumerate(decoded):
             where = path if number == 0 else (*path[:-1], f"{path[-1]} ({reading.how})")
             self.waiting.append(
-                _Content(reading.data, where, row.names, part.media_types, depth, rule, head)
+                _Content(reading.data, where, row.names, part.media_types, depth, rule, head=head)
             )
         if any(kind.startswith("text/") for kind in part.media_types):
+            self.budget.keys.hear(words.text(decoded[0].data[:_TEXT]))
             for text in declared.recoded(part.headers, decoded[0].data, self.budget):
                 where = (*path[:-1], f"{path[-1]} (in UTF-8)")
+                self.budget.keys.hear(text[:_TEXT].decode("utf-8", "replace"))
                 self.waiting.append(_Content(text, where, row.names, part.media_types, depth, rule))
 
     def content(self, item: _Content) -> None:
         """Decide whether decoded bytes are harmless; if not: keep, open, and look inside."""
         self.budget.check_time()
         rule = item.rule or triage.suspicion(item.data, item.names.readings, item.media_types)
-        self.list_part(item.path, item.names, item.media_types, item.data, rule)
+        digest = self.list_part(item.path, item.names, item.media_types, item.data, rule)
         self.macros.look(item.data, item.path)
         if rule is None and item.head is None and not self.tools.everything:
             return
-        self.inspection.samples.append(Sample(item.path, item.data))
         self.budget.check_depth(item.depth + 1)
+        if digest in item.around:
+            self.doubt(Doubt(Cause.LIMIT, "it holds itself, and so on without end"), item.path)
+            return
         if item.head is not None or triage.is_message(item.data, item.media_types):
             self.message((item.head or b"") + item.data, item.path, item.depth + 1)
+        if digest in self.known:  # all that is in it was found the first time
+            self.known[digest].twins.append(item.path)
+        else:
+            self.known[digest] = _Known(item.path, self.look_into(item, digest))
+        broken = promise.broken(item.data, item.names.readings)
+        if broken is not None and not self.known[digest].opened:
+            self.doubt(broken, item.path)
+
+    def said_of_twins(self, findings: Sequence[Finding]) -> list[Finding]:
+        """What engines found in content is found in it wherever it lies."""
+        twins = {known.path: known.twins for known in self.known.values() if known.twins}
+        return [
+            replace(finding, path=path)
+            for finding in findings
+            for path in twins.get(finding.path, ())
+        ]
+
+    def look_into(self, item: _Content, digest: str | None) -> bool:
+        """Hand it to the engines and the unpackers; whether one of these knew it."""
+        self.inspection.samples.append(Sample(item.path, item.data))
+        opened = False
         for found in unpack(item.data, self.budget):
+            opened = True
             if isinstance(found, Doubt):
                 self.doubt(found, item.path)
             else:
-                self.member(found, item)
+                self.member(found, item, digest)
+        return opened
 
-    def member(self, member: Member, parent: _Content) -> None:
+    def member(self, member: Member, parent: _Content, digest: str | None) -> None:
         member_names = names.of_member(member.name, self.budget)
         path = (*parent.path, member_names.readings[0] if member_names.readings else "unnamed")
         for doubt in member_names.doubts:
             self.doubt(doubt, path)
         self.match_bad(member_names, path)
+        if not member.opened:
+            self.list_part(path, member_names, (), None, self.rule(member_names))
+            return
         self.waiting.append(
-            _Content(member.data, path, member_names, (), parent.depth + 1, self.rule(member_names))
+            _Content(
+                *(member.data, path, member_names, (), parent.depth + 1, self.rule(member_names)),
+                around=parent.around | {digest},
+            )
         )
 
     def match_bad(self, part_names: Names, path: tuple[str, ...]) -> None:
@@ -240,7 +301,9 @@ class _Reading:
         media_types: tuple[str, ...],
         data: bytes | None,
         rule: str | None,
-    ) -> None:
+    ) -> str | None:
+        """Put a part into the report; its digest."""
+        digest = None if data is None else hashlib.sha256(data).hexdigest()
         told = media_types[0] if media_types else ""
         self.report.parts.append(
             Part(
@@ -249,10 +312,11 @@ class _Reading:
                 names=part_names.readings,
                 media_type=told or ("" if data is None else sniff(data)),
                 size=None if data is None else len(data),
-                sha256=None if data is None else hashlib.sha256(data).hexdigest(),
+                sha256=digest,
                 suspicious=rule,
             )
         )
+        return digest
 
 
 def _line(match: Match) -> str:

@@ -16,30 +16,30 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from spoolscan.config import Config
-from spoolscan.errors import SpoolscanError, TemporaryFailure
+from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
 from spoolscan.scanner import wire
+from spoolscan.scanner.room import Measure
 from spoolscan.spool import Message
 from spoolscan.verdict import Report
+
+_START: Final = 60.0  # seconds for a worker to get ready
 
 
 class WorkerDied(SpoolscanError):
     """The worker ended, hung or spoke nonsense with this message in hand."""
 
 
+@dataclass(frozen=True, slots=True)
 class DecodedPart:
-    """One decoded part in memory that the worker shares with us (a memfd).  Close it."""
+    """One decoded part, in memory that the worker shares with us (a memfd of `Answer`)."""
 
-    def __init__(self, path: tuple[str, ...], descriptor: int, longest: int) -> None:
-        self.path = path
-        self._descriptor = descriptor
-        self._longest = longest
-
-    @property
-    def size(self) -> int:
-        """Bytes; at most as many as one message may decode to."""
-        return min(os.fstat(self._descriptor).st_size, self._longest)
+    path: tuple[str, ...]
+    descriptor: int
+    offset: int
+    size: int  # bytes; at most as many as one message may decode to
 
     def read(self) -> bytes:
         """Its content.
@@ -48,12 +48,9 @@ class DecodedPart:
         message is to be set aside all the same.
         """
         try:
-            return os.pread(self._descriptor, self.size, 0)
+            return os.pread(self.descriptor, self.size, self.offset)
         except OSError:
             return b""
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 @dataclass(slots=True)
@@ -62,13 +59,14 @@ class Answer:
 
     report: Report
     parts: list[DecodedPart] = field(default_factory=list)
+    descriptors: Sequence[int] = ()
 
     def __enter__(self) -> Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for part in self.parts:
-            part.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
 
 
 class Worker:
@@ -81,6 +79,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._peer: socket.socket | None = None
         self._ready = False
+        self.measures: list[Measure] = []  # that are in force, and that are not, since it is ready
 
     def start(self) -> None:
         """Start the process; it gets ready while we wait for mail."""
@@ -153,34 +152,55 @@ class Worker:
             raise WorkerDied(f"worker: {what}") from error
 
     def prepare(self) -> None:
-        """Return when the process is ready for mail.  Raises TemporaryFailure."""
+        """Return when the process is ready for mail.  Raises TemporaryFailure, ConfigError."""
         self._started()
 
     def _started(self) -> socket.socket:
-        """The socket to a worker that has said that it is ready.  Raises TemporaryFailure."""
+        """The socket to a worker that has said that it is ready.
+
+        Raises TemporaryFailure, and ConfigError where its room is not as it is required.
+        """
         self.start()
         assert self._peer is not None  # noqa: S101 - start() has just set it; this is for mypy
         try:
-            deadline = time.monotonic() + self._timeout
-            if not self._ready and wire.receive(self._peer, deadline) is None:
-                raise wire.Broken("it ended before it was ready; its reason stands in the log")
-        except (OSError, wire.Broken) as error:
+            if not self._ready:
+                frame = wire.receive(self._peer, time.monotonic() + _START)
+                if frame is None:
+                    raise wire.Broken("it ended before it was ready; its reason stands in the log")
+                self.measures = [Measure.from_dict(one) for one in frame[0]["room"]]
+        except (OSError, LookupError, TypeError, wire.Broken) as error:
             self.stop()
             raise TemporaryFailure(f"a scanner worker cannot start: {error}") from error
+        self._check_room()
         self._ready = True
         return self._peer
 
-    def _answer(self, content: dict[str, object], descriptors: Sequence[int]) -> Answer:
+    def _check_room(self) -> None:
+        """Raises ConfigError where a measure that is required is not in force."""
+        lacking = [measure for measure in self.measures if not measure.in_force]
+        if self._config.scanner.room == "required" and lacking:
+            self.stop()
+            raise ConfigError(
+                'scanner.room = "required": '
+                + "; ".join(f"no {one.name}: {one.detail}; {one.remedy}" for one in lacking)
+            )
+
+    def _answer(self, content: dict[str, Any], descriptors: Sequence[int]) -> Answer:
         try:
             if "failure" in content:
                 raise TemporaryFailure(str(content["failure"]))
-            report, paths = content["report"], content["paths"]
-            if not isinstance(report, dict) or not isinstance(paths, list):
+            report, parts = content["report"], content["parts"]
+            if not isinstance(report, dict) or not isinstance(parts, list):
                 raise TypeError("an answer that is no report")
-            answer = Answer(Report.from_dict(report))
-            for path, descriptor in zip(paths, descriptors, strict=True):
-                where = tuple(str(step) for step in path)
-                answer.parts.append(DecodedPart(where, descriptor, self._longest))
+            if len(descriptors) != bool(parts):
+                raise ValueError(f"{len(descriptors)} descriptors for {len(parts)} parts")
+            answer = Answer(Report.from_dict(report), descriptors=descriptors)
+            for part in parts:
+                where = tuple(str(step) for step in part["path"])
+                offset, size = map(int, part["place"])
+                if offset < 0 or not 0 <= size <= self._longest:
+                    raise ValueError(f"a part of {size} bytes at {offset}")
+                answer.parts.append(DecodedPart(where, descriptors[0], offset, size))
         except BaseException:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -15,8 +15,10 @@ from spoolscan.config import Config, Scanner
 from spoolscan.errors import ConfigError
 from spoolscan.livefile import LiveFile
 from spoolscan.scanner import engines
+from spoolscan.scanner.engines.yara import Yara
 from spoolscan.scanner.ignored import Entry, Ignored
 from spoolscan.scanner.inspect import Tools
+from spoolscan.scanner.passwordfile import PasswordFile
 from spoolscan.scanner.patternfile import PatternFile
 from spoolscan.verdict import Cause
 
@@ -26,7 +28,11 @@ def _silent(_: str) -> None:
 
 
 def _remarks(settings: Scanner) -> frozenset[Cause]:
-    policies = {Cause.AMBIGUOUS: settings.ambiguous, Cause.SEALED: settings.sealed}
+    policies = {
+        Cause.AMBIGUOUS: settings.ambiguous,
+        Cause.UNLOCKED: settings.unlocked,
+        Cause.SEALED: settings.sealed,
+    }
     return frozenset(cause for cause, policy in policies.items() if policy == "note")
 
 
@@ -46,6 +52,7 @@ class Toolbox:
         self._ignore = LiveFile(str(config.path("etc/ignore")), Ignored.parse, problem, absent=b"")
         self._tell = tell
         self._told: set[Entry] = set()
+        self._passwords = PasswordFile(config.path(config.scanner.passwords))
         self.engines = engines.build(config.engines(), tell)
         behind = {settings.name for settings in config.engine if settings.backup}
         self._tools = Tools(
@@ -58,18 +65,26 @@ class Toolbox:
             bounds=config.bounds,
             macros=config.macros,
             remarks=_remarks(config.scanner),
+            passwords=self._passwords.current(),
             everything=config.scanner.scan == "all",
         )
 
     def tools(self, out: frozenset[str] = frozenset()) -> Tools:
-        """The tools for the next message; the engines that are ``out`` are not asked."""
-        return dataclasses.replace(
+        """The tools for the next message, the same object while nothing has changed.
+
+        The engines that are ``out`` are not asked.
+        """
+        now = dataclasses.replace(
             self._tools,
             bad=self._bad.current(),
             doc=self._doc.current(),
             ignored=self._ignored(),
+            passwords=self._passwords.current(),
             out=out,
         )
+        if now != self._tools:
+            self._tools = now
+        return self._tools
 
     def _ignored(self) -> Ignored:
         """What is ignored today; what is over is told of once."""
@@ -83,3 +98,9 @@ class Toolbox:
     def close(self) -> None:
         for engine in self.engines:
             engine.close()
+
+    def renew(self, out: frozenset[str]) -> bool:
+        """Whether the next message is to be judged by something else than the last one."""
+        before = self._tools
+        reloaded = [engine.reload() for engine in self.engines if isinstance(engine, Yara)]
+        return self.tools(out) is not before or any(reloaded)

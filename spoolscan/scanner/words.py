@@ -12,6 +12,7 @@ Never: normalises, shortens or judges what it decodes; that is `names`.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from encodings.aliases import aliases
 
@@ -68,6 +69,12 @@ _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def load() -> None:
+    """Have every charset in memory: Python reads each from a file when it is first needed."""
+    for codec in sorted(set(_CHARSETS.values()).union(*_ALSO.values())):
+        codecs.lookup(codec)
 
 
 def text(data: bytes) -> str:

@@ -1,8 +1,14 @@
-"""A worker process: reads hostile mail for the daemon and holds nothing that matters.
+"""A worker process: has hostile mail read for the daemon, and holds nothing that matters.
 
-Gets a descriptor to a message over its socket (`wire`), answers with the Report and, where the
-message will be set aside, with its decoded parts as memory descriptors.  Ends when the daemon
-does: the end of the socket is its order to go.
+It is two halves.  This one, the open half, keeps the settings, the engines and the daemon's
+socket, and never looks into a message; the locked half (`inside`), forked from it, reads messages
+and can do nothing else.  A message's descriptor comes from the daemon (`wire`) and goes on to the
+locked half, with a fresh `Scratch`; its Report goes back, and where the message will be set aside
+the scratch with its decoded parts.
+
+When patterns or rules have changed the next message gets a new locked half.  A locked half that
+dies takes the worker with it, and the worker's end is its end.  The end of the daemon's socket is
+the order to go.
 """
 
 from __future__ import annotations
@@ -13,14 +19,17 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from spoolscan import log
 from spoolscan.config import Config
-from spoolscan.errors import SpoolscanError, TemporaryFailure
-from spoolscan.scanner import wire
-from spoolscan.scanner.inspect import Inspection, inspect
+from spoolscan.errors import SpoolscanError
+from spoolscan.scanner import room, wire
+from spoolscan.scanner.broker import Broker
+from spoolscan.scanner.scratch import Scratch
 from spoolscan.scanner.toolbox import Toolbox
-from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
+
+_SCRATCH: Final = 4  # times what a message may decode to: it, what is made of it, and to spare
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,58 +60,44 @@ def _settings(peer: socket.socket) -> Config:
 
 
 def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
-    """Say that we are ready, then answer questions until the daemon is gone."""
-    wire.send(peer, {"ready": os.getpid()})
-    while (frame := wire.receive(peer)) is not None:
-        question, (descriptor,) = frame
-        # A reader that loops for ever in C is beyond any Python deadline; this is not.
-        signal.alarm(int(config.scanner.timeout) + 5)
-        try:
-            size = int(question["size"])
-            if size > config.bounds.decoded_bytes:  # put here by hand: the receiver takes no such
-                inspection = _too_large(config.bounds.decoded_bytes)
-            else:
-                data = _read(descriptor, int(question["offset"]), size)
-                inspection = inspect(data, toolbox.tools(frozenset(question["out"])))
-        except TemporaryFailure as failure:
-            wire.send(peer, {"failure": str(failure)})
-        else:
-            _send(peer, inspection)
-        finally:
-            os.close(descriptor)
-            signal.alarm(0)
-
-
-def _too_large(most: int) -> Inspection:
-    """Nobody's memory is that large."""
-    doubt = Doubt(Cause.LIMIT, f"a message of more than {most} bytes")
-    return Inspection(Report(findings=[Finding.of_doubt(doubt, ())]))
-
-
-def _read(descriptor: int, offset: int, size: int) -> bytes:
-    data = os.pread(descriptor, size, offset)
-    while len(data) < size:
-        piece = os.pread(descriptor, size - len(data), offset + len(data))
-        if not piece:
-            raise TemporaryFailure("the message was cut while it was read")
-        data += piece
-    return data
-
-
-def _send(peer: socket.socket, inspection: Inspection) -> None:
-    report = inspection.report
-    shown = inspection.samples[: wire.MOST_DESCRIPTORS] if report.verdict > Verdict.CLEAN else []
-    descriptors: list[int] = []
+    """Say that we are ready, then have questions answered until the daemon is gone."""
+    size = scratch_size(config)
+    plan = plan_of(config)
+    engines = {engine.name: engine for engine in toolbox.engines}
+    broker = Broker(toolbox.tools(), engines, plan)
     try:
-        for sample in shown:
-            descriptors.append(os.memfd_create("part", os.MFD_CLOEXEC))
-            with open(descriptors[-1], "wb", closefd=False) as file:
-                file.write(sample.data)
-        answer = {"report": report.as_dict(), "paths": [sample.path for sample in shown]}
-        wire.send(peer, answer, descriptors)
+        measures = [measure.as_dict() for measure in broker.measures]
+        wire.send(peer, {"ready": os.getpid(), "room": measures})
+        while (frame := wire.receive(peer)) is not None:
+            question, (message,) = frame
+            # A reader that loops for ever in C is beyond any Python deadline; this is not.
+            signal.alarm(int(config.scanner.timeout) + 5)
+            out = frozenset(question["out"])
+            if toolbox.renew(out) or broker.worn:
+                broker.stop()
+                broker = Broker(toolbox.tools(out), engines, plan)
+            try:
+                with Scratch.make(size) as scratch:
+                    answer = broker.judge(question, message, scratch)
+                    wire.send(peer, answer, [scratch.descriptor] if answer.get("parts") else [])
+            finally:
+                os.close(message)
+                signal.alarm(0)
     finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        broker.stop()
+
+
+def scratch_size(config: Config) -> int:
+    """Bytes; of which only what is written takes memory."""
+    return _SCRATCH * config.bounds.decoded_bytes
+
+
+def plan_of(config: Config) -> room.Plan | None:
+    """How the locked half is to be locked up; None where it is not."""
+    scanner = config.scanner
+    if scanner.room == "off":
+        return None
+    return room.Plan(scanner.user, scanner.memory, scratch_size(config))
 
 
 if __name__ == "__main__":

@@ -57,24 +57,15 @@ class YaraBench(Bench):
     """Embedded: there is nothing that could be down, or that could garble an answer."""
 
     faults = ("hangs",)
-    concurrency = 0
 
     def in_order(self) -> Settings:
-        return YaraSettings(
-            rules=RULES, name="bench", concurrency=self.concurrency, scratch=self.place
-        )
+        return YaraSettings(rules=RULES, name="bench")
 
     @contextlib.contextmanager
     def broken(self, fault: str) -> Iterator[Settings]:
         assert fault == "hangs"
         (self.place / "endless.yar").write_text(ENDLESS)
         yield YaraSettings(rules=self.place, name="bench", timeout=1)
-
-
-class LimitedBench(YaraBench):
-    """One scan at a time."""
-
-    concurrency = 1
 
 
 class ClamdBench(Bench):
@@ -163,17 +154,24 @@ class CommandBench(Bench):
             yield self.script("echo what?; exit 77" if fault == "garbage" else "kill -9 $$")
 
 
+class LimitedBench(CommandBench):
+    """One scan at a time."""
+
+    def script(self, *lines: str) -> CommandSettings:
+        return super().script(*lines).model_copy(update={"concurrency": 1})
+
+
 class CommandDirectoryBench(CommandBench):
     argument = "{dir}"
 
 
 BENCHES = (
     YaraBench,
-    LimitedBench,
     ClamdBench,
     ClamdTcpBench,
     ClamdFailoverBench,
     CommandBench,
+    LimitedBench,
     CommandDirectoryBench,
 )
 FAULTS = [

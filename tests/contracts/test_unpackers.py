@@ -20,6 +20,7 @@ each_unpacker = pytest.mark.parametrize("unpacker", UNPACKERS, ids=lambda unpack
 NAMELESS = {
     *["bzip2", "xz", "lzma", "ActiveMime", "HTML"],
     *["zstd", "lzip", "LZ4", "compress", "SZDD", "RPM", "S/MIME"],
+    *["Snappy", "pack", "zlib", "OneNote", "shortcut"],
 }
 BORROWED = "borrowed"  # it may start programs, which is slow: it is tried less often
 

@@ -64,6 +64,6 @@ def build(config: Sequence[Settings], tell: Tell = _log.warning) -> list[Engine]
 
 def _one(settings: Settings, tell: Tell) -> Engine:
     engine = ENGINES[type(settings)](settings, tell)
-    if not settings.concurrency:
+    if isinstance(settings, YaraSettings) or not settings.concurrency:
         return engine
     return Limited(engine, settings.concurrency, settings.scratch, settings.timeout)

@@ -27,19 +27,27 @@ from spoolscan.scanner.unpack.compressed import (
     BZIP2,
     COMPRESS,
     GZIP,
+    KWAJ,
     LZ4,
     LZIP,
     LZMA,
+    LZOP,
+    PACK,
+    SNAPPY,
     SZDD,
     XZ,
+    ZLIB,
 )
 from spoolscan.scanner.unpack.cpio import Cpio
 from spoolscan.scanner.unpack.html import Html
 from spoolscan.scanner.unpack.iso9660 import Iso9660
+from spoolscan.scanner.unpack.onenote import OneNote
 from spoolscan.scanner.unpack.openers import capabilities
+from spoolscan.scanner.unpack.pdf import Pdf
 from spoolscan.scanner.unpack.rpm import Rpm
 from spoolscan.scanner.unpack.rtf import Rtf
 from spoolscan.scanner.unpack.seam import Member, Unpacker
+from spoolscan.scanner.unpack.shortcut import Shortcut
 from spoolscan.scanner.unpack.smime import Smime
 from spoolscan.scanner.unpack.tar import Tar
 from spoolscan.scanner.unpack.tnef import Tnef
@@ -59,7 +67,12 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     LZIP,
     LZ4,
     COMPRESS,
+    LZOP,
+    SNAPPY,
+    PACK,
     SZDD,
+    KWAJ,
+    ZLIB,
     ACTIVEMIME,
     Tar(),
     Cpio(),
@@ -67,6 +80,9 @@ UNPACKERS: Final[tuple[Unpacker, ...]] = (
     Rpm(),
     Iso9660(),
     Ole(),
+    OneNote(),
+    Pdf(),
+    Shortcut(),
     Rtf(),
     Tnef(),
     UU,

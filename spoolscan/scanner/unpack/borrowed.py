@@ -8,6 +8,7 @@ table in `openers`, until one says that it came to the end; what any of them fou
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,8 @@ _MARKED: Final = (
 )
 # A method of LZH with what comes before and behind it in a header: sizes, a time, and a level.
 _LZH: Final = re.compile(rb"(?s)-(?:lh[0-9d]|lz[45s]|pm[0-2])-.{13}[\x00-\x03]")
+# The main header of ARJ: its size, sizes and versions, the system, flags, and what it is of.
+_ARJ: Final = re.compile(rb"(?s)\x60\xea([\x1e-\xff][\x00-\x0a])[\x1e-\x40]..[\x00-\x0b]..\x02")
 # In one of the sectors from the sixteenth on: the beginning of the extended area, and the
 # descriptor of the file system in it (ECMA-167 2/9).
 _UDF: Final = (b"BEA01", b"NSR02", b"NSR03")
@@ -77,11 +80,11 @@ def _open(data: bytes, form: Format, budget: Budget) -> Iterator[Member | Doubt]
         yield Doubt(Cause.UNREADABLE, "one volume of a split archive")
     given: set[Member] = set()
     locked: list[Doubt] = []
-    lost = [Doubt(Cause.UNREADABLE, f"{form.kind} are not opened{_for_want_of(form)}")]
+    there = [opener for opener in form.openers if opener.missing() is None]
+    cause = Cause.UNREADABLE if there else Cause.UNOPENED
+    lost = [Doubt(cause, f"{form.kind} are not opened{_for_want_of(form)}")]
     most, whole = 1, False
-    for opener in form.openers:
-        if opener.missing() is not None:
-            continue
+    for opener in there:
         doubts: list[Doubt] = []
         seen = 0
         for item in opener.members(data, Meter(budget, len(data))):
@@ -92,6 +95,9 @@ def _open(data: bytes, form: Format, budget: Budget) -> Iterator[Member | Doubt]
             if item not in given:
                 given.add(item)
                 yield item
+        if doubts and all(doubt.cause is Cause.UNLOCKED for doubt in doubts):
+            yield from doubts
+            return
         encrypted = [doubt for doubt in doubts if doubt.cause is Cause.ENCRYPTED]
         locked += encrypted
         whole = whole or (doubts == encrypted and (bool(encrypted) or seen >= most))
@@ -127,6 +133,12 @@ def _found(data: bytes) -> Iterator[_Found]:
             at = data.find(mark, at + len(mark))
     if kind in _PROGRAMS and (method := _LZH.search(data)) is not None:
         yield _Found(openers.LZH, max(0, method.start() - 2))
+    for header in _ARJ.finditer(data, 1):
+        start, size = header.start() + 4, int.from_bytes(header[1], "little")
+        if zlib.crc32(data[start : start + size]) == int.from_bytes(
+            data[start + size : start + size + 4], "little"
+        ):
+            yield _Found(openers.ARJ, header.start())
     for mark, form in _MARKED:
         if mark in data:
             yield _Found(form, 0)

@@ -3,7 +3,8 @@
 Not every stream is a member: a document has dozens that only its program reads, and engines see the
 whole file anyway.  Members are the streams that are something by their content, embedded packages,
 the attachments and bodies of an Outlook message, and the source of macros, or what is known of it.
-Encrypted documents are a doubt.  The streams themselves are read in compound.py.
+An encrypted document is opened where a password is known (`office`), else a doubt.  The streams
+themselves are read in compound.py.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Final
 
 from spoolscan.scanner.bounds import Budget
 from spoolscan.scanner.content import sniff
-from spoolscan.scanner.unpack import biff, lzfu, ovba, powerpoint
+from spoolscan.scanner.unpack import biff, lzfu, office, ovba, powerpoint
 from spoolscan.scanner.unpack.compound import SIGNATURE, Compound, Entry
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.scanner.unpack.package import ole10_native
-from spoolscan.scanner.unpack.seam import Member
+from spoolscan.scanner.unpack.seam import Member, unlocked
 from spoolscan.verdict import Cause, Doubt
 
 _PACKAGES: Final = frozenset(("\1ole10native", "package", "contents"))
@@ -30,6 +31,7 @@ _BODIES: Final = {
     "1000001F": "message.txt", "1000001E": "message.txt", "10090102": "message.rtf",
 }  # fmt: skip
 _WORKBOOKS: Final = frozenset(("workbook", "book"))
+_LOCKED: Final = Doubt(Cause.ENCRYPTED, "document is encrypted")
 _WORD_ENCRYPTED: Final = 0x0100
 _FILEPASS: Final = 0x002F
 
@@ -45,6 +47,7 @@ class Ole:
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
         meter = Meter(budget, len(data))
         compound = Compound(data, budget)
+        locked = False
         if compound.broken:
             yield Doubt(Cause.UNREADABLE, "OLE file is broken or cut short")
         for entry in compound.streams:
@@ -52,9 +55,26 @@ class Ole:
             content = compound.read(entry)
             meter.take(len(content))
             for found in _members(compound, entry, content, meter):
+                if found == _LOCKED:
+                    locked = True
+                    continue
                 if isinstance(found, Member):
                     meter.member()
                 yield found
+        if locked:
+            yield from _opened(data, meter)
+
+
+def _opened(data: bytes, meter: Meter) -> Iterator[Member | Doubt]:
+    """An encrypted document as a member that is not, where a password is known."""
+    found = office.opened(data, meter)
+    if found is None:
+        yield _LOCKED
+        return
+    content, key = found
+    meter.member()
+    yield unlocked("document", key)
+    yield Member("", content)
 
 
 def _members(
@@ -64,7 +84,7 @@ def _members(
     if entry.name.startswith(_PROPERTY):
         yield from _outlook(compound, entry, content, meter)
     elif _is_encrypted(name, content):
-        yield Doubt(Cause.ENCRYPTED, "document is encrypted")
+        yield _LOCKED
     elif name == "\1ole10native" and (packed := ole10_native(content)) is not None:
         for packed_name in packed.names:
             yield Member(packed_name, packed.data)

@@ -20,6 +20,7 @@ _NOBODY: Final = 0xFFFFFFFF
 _STORAGE, _STREAM, _ROOT = 1, 2, 5
 _DEEPEST: Final = 32  # storages in a path
 _MINI_SECTOR: Final = 64
+_LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Compound:
         entries: list[Entry] = []
         for at in range(0, len(raw) - _ENTRY.size + 1, _ENTRY.size):
             name, length, kind, _, left, right, child, _, start, size = _ENTRY.unpack_from(raw, at)
-            words = name[: max(0, min(length, 64) - 2)].decode("utf-16-le", "replace")
+            words = _plain(name[: max(0, min(length, 64) - 2)].decode("utf-16-le", "replace"))
             number = len(entries)
             entries.append(Entry(number, words, kind, left, right, child, start, size & 0xFFFFFFFF))
         return entries
@@ -144,6 +145,21 @@ class Compound:
                 parents[number] = storage.number
                 waiting += (self.entries[number].left, self.entries[number].right)
         return parents
+
+
+def _plain(name: str) -> str:
+    """A stream's name as an installer (.msi) packs it: two letters in one, from U+3800 on."""
+    codes = [ord(letter) - 0x3800 for letter in name]
+    if not codes or not all(0 <= code <= 0x1040 for code in codes):
+        return name
+    letters: list[str] = []
+    for code in codes:
+        if code == 0x1040:
+            letters.append("!")
+        else:
+            letters.append(_LETTERS[code & 0x3F])
+            letters.append(_LETTERS[code >> 6] if code < 0x1000 else "")
+    return "".join(letters)
 
 
 def _number(data: bytes, at: int) -> int:

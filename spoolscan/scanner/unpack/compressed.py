@@ -1,5 +1,5 @@
-"""Single files compressed: gzip (RFC 1952), bzip2, xz, lzma (the .lzma of old), lzip, LZ4,
-compress (.Z), MS-DOS compress and ActiveMime.
+"""Single files compressed: gzip (RFC 1952), zlib (RFC 1950), bzip2, xz, lzma (the .lzma of old),
+lzip, LZ4, lzop, Snappy, compress (.Z), pack (.z), both kinds of MS-DOS compress, and ActiveMime.
 
 Streams that follow one another are one file, as their own programs read them.  What stands behind
 the last one, zeros apart, is a member of its own.  Broken streams give what came before the break,
@@ -17,13 +17,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget
+from spoolscan.scanner.unpack.kwaj import is_kwaj, kwaj
 from spoolscan.scanner.unpack.lz4 import is_lz4, lz4
+from spoolscan.scanner.unpack.lzo import is_lzop, lzop
 from spoolscan.scanner.unpack.lzss import is_szdd, szdd
 from spoolscan.scanner.unpack.lzw import compress, is_compress
 from spoolscan.scanner.unpack.meter import LZMA_MEMORY, Meter, Stream, expand, inflate
+from spoolscan.scanner.unpack.pack import is_pack, pack
 from spoolscan.scanner.unpack.seam import Member, text
+from spoolscan.scanner.unpack.snappy import is_snappy, snappy
 from spoolscan.verdict import Cause, Doubt
 
+_ZLIB_LEAST: Final = 16  # bytes; fewer hold nothing that could do harm
+_ZLIB_TRIED: Final = 512
 _Name = bytes
 _Opener = Callable[[bytes, int, Meter], tuple[_Name, Stream]]
 
@@ -82,6 +88,26 @@ def _gzip(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
     trailer = data[stream.end : stream.end + 8]
     right = trailer == struct.pack("<LL", zlib.crc32(stream.data), len(stream.data) % 2**32)
     return name, Stream(stream.data, stream.end + 8, right)
+
+
+def _is_zlib(data: bytes, at: int) -> bool:
+    """A right header, which is two bytes and could be anything's, before what can be inflated."""
+    header = data[at : at + 2]
+    if header[:1] != b"\x78" or int.from_bytes(header) % 31 or len(data) - at < _ZLIB_LEAST:
+        return False
+    if header[1] & 0x20:  # a dictionary that we do not have
+        return False
+    try:
+        zlib.decompressobj().decompress(data[at : at + _ZLIB_TRIED], 1 << 16)
+    except zlib.error:
+        return False
+    return True
+
+
+def _zlib(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
+    stream = inflate(data, at + 2, len(data), meter)
+    right = data[stream.end : stream.end + 4] == zlib.adler32(stream.data).to_bytes(4)
+    return b"", Stream(stream.data, stream.end + 4, stream.whole and right)
 
 
 def _is_bzip2(data: bytes, at: int) -> bool:
@@ -156,11 +182,16 @@ def _activemime(data: bytes, at: int, meter: Meter) -> tuple[_Name, Stream]:
 
 
 GZIP: Final = Compressed("gzip", _is_gzip, _gzip)
+ZLIB: Final = Compressed("zlib", _is_zlib, _zlib)
 BZIP2: Final = Compressed("bzip2", _is_bzip2, _bzip2)
 XZ: Final = Compressed("xz", _is_xz, _xz)
 ACTIVEMIME: Final = Compressed("ActiveMime", _is_activemime, _activemime)
 LZIP: Final = Compressed("lzip", _is_lzip, _lzip)
 LZ4: Final = Compressed("LZ4", is_lz4, lz4)
 COMPRESS: Final = Compressed("compress", is_compress, compress)
+LZOP: Final = Compressed("lzop", is_lzop, lzop)
+SNAPPY: Final = Compressed("Snappy", is_snappy, snappy)
+PACK: Final = Compressed("pack", is_pack, pack)
+KWAJ: Final = Compressed("KWAJ", is_kwaj, kwaj)
 SZDD: Final = Compressed("SZDD", is_szdd, szdd)
 LZMA: Final = Compressed("lzma", _is_lzma, _lzma)

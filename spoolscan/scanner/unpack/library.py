@@ -26,11 +26,18 @@ _LIBRARY: Final = "libarchive.so.13"
 _END, _WARN, _FATAL = 1, -20, -30
 _DIRECTORY: Final = 0o040000
 _CHUNK: Final = 1 << 18
+# Those an archive may say its names are in; LZH and RAR by a number, of those that glibc has.
+_CHARSETS: Final = (
+    *("UTF-16LE", "UTF-16BE", "UTF-16", "UCS-2LE", "KOI8-R", "KOI8-U", "EUC-JP", "ISO-8859-1"),
+    *(f"CP{page}" for page in (437, 737, 775, 850, 852, 855, 857, *range(860, 867), 869, 874)),
+    *(f"CP{page}" for page in (932, 936, 949, 950, *range(1250, 1259), 1361)),
+)
 
 _P, _INT, _STRING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _CALLS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "archive_read_new": (_P, []),
     "archive_read_free": (_INT, [_P]),
+    "archive_read_add_passphrase": (_INT, [_P, _STRING]),
     "archive_read_open_memory": (_INT, [_P, _STRING, ctypes.c_size_t]),
     "archive_read_next_header": (_INT, [_P, ctypes.POINTER(_P)]),
     "archive_read_data": (ctypes.c_ssize_t, [_P, _P, ctypes.c_size_t]),
@@ -49,11 +56,13 @@ def missing() -> str | None:
     return None if _load() else _LIBRARY
 
 
-def members(data: bytes, formats: tuple[str, ...], meter: Meter) -> Iterator[Member | Doubt]:
+def members(
+    data: bytes, formats: tuple[str, ...], meter: Meter, password: str = ""
+) -> Iterator[Member | Doubt]:
     """What libarchive finds in ``data`` when it may take it for these formats.
 
     ``formats`` are ends of archive_read_support_format_*; a Doubt UNREADABLE where it did not
-    come to the end.  Raises LimitReached.
+    come to the end.  With a ``password`` encrypted members are asked for too.  Raises LimitReached.
     """
     library = _load()
     if library is None:
@@ -63,23 +72,27 @@ def members(data: bytes, formats: tuple[str, ...], meter: Meter) -> Iterator[Mem
     try:
         for name in formats:
             getattr(library, f"archive_read_support_format_{name}")(_P(archive))
+        if password:
+            library.archive_read_add_passphrase(archive, password.encode())
         if library.archive_read_open_memory(archive, data, len(data)) < _WARN:
             yield _trouble(library, archive)
         else:
-            yield from _entries(library, archive, meter)
+            yield from _entries(library, archive, meter, unlocked=password != "")
     finally:
         library.archive_read_free(archive)
 
 
-def _entries(library: ctypes.CDLL, archive: int, meter: Meter) -> Iterator[Member | Doubt]:
+def _entries(
+    library: ctypes.CDLL, archive: int, meter: Meter, *, unlocked: bool
+) -> Iterator[Member | Doubt]:
     entry = _P()
     while (status := library.archive_read_next_header(archive, ctypes.byref(entry))) >= _WARN:
         if status == _END:
             break
         meter.member()
         name = _name(library, entry)
-        if library.archive_entry_is_encrypted(entry):
-            yield Member(name, b"")
+        if library.archive_entry_is_encrypted(entry) and not unlocked:
+            yield Member(name, b"", opened=False)
             yield Doubt(Cause.ENCRYPTED, "archive member is encrypted")
             continue
         content, status = _content(library, archive, meter)
@@ -91,7 +104,7 @@ def _entries(library: ctypes.CDLL, archive: int, meter: Meter) -> Iterator[Membe
             return
     if status != _END:
         yield _trouble(library, archive)
-    elif _has_encrypted(library, archive):
+    elif not unlocked and _has_encrypted(library, archive):
         yield Doubt(Cause.ENCRYPTED, "archive has encrypted members")
 
 
@@ -135,3 +148,15 @@ def _load() -> ctypes.CDLL | None:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def load() -> None:
+    """Have in memory what else would be looked for on the disk while an archive is read.
+
+    libarchive turns names into UTF-8 by iconv(3), which loads a module for each charset.
+    """
+    libc = ctypes.CDLL(None)
+    libc.iconv_open.restype = _P
+    if _load():
+        for charset in _CHARSETS:
+            libc.iconv_open(b"UTF-8", charset.encode("ascii"))  # and never closed: it stays

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoolscan.scanner.unpack.meter import Meter, Stream
+from spoolscan.scanner.unpack.meter import Meter, Stream, repeat
 
 _FRAME: Final = b"\x04\x22\x4d\x18"
 _LEGACY: Final = b"\x02\x21\x4c\x18"
@@ -104,8 +104,7 @@ def _sequences(block: bytes, out: bytearray, floor: int, ceiling: int) -> None:
         start = len(out) - distance
         if not distance or start < floor or len(out) + length > ceiling:
             raise _Broken
-        repeated = out[start : start + length]
-        out += (repeated * (length // distance + 1))[:length] if distance < length else repeated
+        repeat(out, distance, length)
 
 
 def _length(block: bytes, at: int, length: int) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """MS-DOS compress (SZDD and QBasic's SZ): LZSS over a window of 4096 bytes.
 
-For the table in `compressed`.  Files packed by the related KWAJ are not opened.
+For the table in `compressed`, and for `kwaj`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from spoolscan.scanner.unpack.meter import Meter, Stream
+from spoolscan.scanner.unpack.meter import Meter, Stream, repeat
 
 _SZDD: Final = b"SZDD\x88\xf0\x27\x33"
 _QBASIC: Final = b"SZ \x88\xf0\x27\x33"
@@ -23,11 +23,20 @@ def szdd(data: bytes, at: int, meter: Meter) -> tuple[bytes, Stream]:
     """The one stream of the file; ``whole`` as its header tells the size.  Raises LimitReached."""
     head, write = (14, 16) if data.startswith(_SZDD, at) else (12, 18)
     wanted = int.from_bytes(data[at + head - 4 : at + head], "little")
-    at += head
+    content = expand(data, at + head, write, wanted, meter)
+    return b"", Stream(content, len(data), len(content) == wanted)
+
+
+def expand(data: bytes, at: int, write: int, wanted: int | None, meter: Meter) -> bytes:
+    """What is packed from ``at`` on, ``wanted`` bytes of it where that is known.
+
+    ``write`` is where the output begins, counted from the end of the ring of `_WINDOW` bytes.
+    Raises LimitReached.
+    """
     # Repetitions point into a ring that begins full of blanks: it is what stands before the output.
     out = bytearray(b" " * _WINDOW)
-    shift = _WINDOW - write  # where in the ring the output begins
-    while at < len(data) and len(out) - _WINDOW < wanted:
+    shift = _WINDOW - write
+    while at < len(data) and (wanted is None or len(out) - _WINDOW < wanted):
         flags, before = data[at], len(out)
         at += 1
         for bit in range(8):
@@ -39,10 +48,8 @@ def szdd(data: bytes, at: int, meter: Meter) -> tuple[bytes, Stream]:
                 at += 2
                 here = len(out)
                 distance = (shift + here - (low | (high & 0xF0) << 4)) % _WINDOW or _WINDOW
-                for _ in range((high & 15) + _LEAST):
-                    out.append(out[-distance])
+                repeat(out, distance, (high & 15) + _LEAST)
         meter.take(len(out) - before)
         if not at & 0x3FF:
             meter.budget.check_time()
-    content = bytes(out[_WINDOW : _WINDOW + wanted])
-    return b"", Stream(content, max(at, len(data)), len(content) == wanted)
+    return bytes(out[_WINDOW:] if wanted is None else out[_WINDOW : _WINDOW + wanted])

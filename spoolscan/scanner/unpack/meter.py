@@ -40,6 +40,12 @@ class Meter:
         if self.made > _FREE and self.made > ratio * self.size:
             raise LimitReached(f"unpacks to more than {ratio} times its size")
 
+    def left(self) -> int:
+        """How many bytes `take` would still take."""
+        ratio = self.budget.bounds.ratio
+        own = max(_FREE, ratio * self.size) - self.made
+        return max(0, min(own, self.budget.bounds.decoded_bytes - self.budget.decoded))
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -87,6 +93,13 @@ def expand(
     except (OSError, EOFError, ValueError, MemoryError, lzma.LZMAError):
         return Stream(b"".join(pieces), at, whole=False)
     return Stream(b"".join(pieces), at - len(decoder.unused_data), decoder.eof)
+
+
+def repeat(out: bytearray, distance: int, length: int) -> None:
+    """Put ``length`` bytes behind ``out`` that stand ``distance`` bytes, one or more, before."""
+    start = len(out) - distance
+    repeated = out[start : start + length]
+    out += (repeated * (length // distance + 1))[:length] if distance < length else repeated
 
 
 def _take(piece: bytes, read: int, meter: Meter) -> None:

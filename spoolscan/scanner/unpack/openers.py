@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from spoolscan.scanner.unpack import library, zstd
+from spoolscan.scanner.unpack import library, office, zstd
 from spoolscan.scanner.unpack.listed import SEVEN_ZIP, UNAR
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.scanner.unpack.seam import Member
@@ -49,6 +49,7 @@ SEVEN: Final = Format("7z archives", (_libarchive("7zip"), _SEVEN_ZIP))
 RAR: Final = Format("RAR archives", (_libarchive("rar", "rar5"), _UNAR))
 CABINET: Final = Format("cabinets", (_libarchive("cab"), _SEVEN_ZIP, _UNAR))
 LZH: Final = Format("LZH archives", (_libarchive("lha"), _UNAR, _SEVEN_ZIP))
+ARJ: Final = Format("ARJ archives", (_SEVEN_ZIP, _UNAR))
 ACE: Final = Format("ACE archives")
 NSIS: Final = Format("NSIS installers", (_SEVEN_ZIP,))
 UDF: Final = Format("disc images in UDF", (_SEVEN_ZIP,))
@@ -58,7 +59,7 @@ FORMATS: Final[dict[str, Format]] = {  # by what content.sniff says
     "application/vnd.rar": RAR,
     "application/vnd.ms-cab-compressed": CABINET,
     "application/x-lzh": LZH,
-    "application/x-arj": Format("ARJ archives", (_SEVEN_ZIP, _UNAR)),
+    "application/x-arj": ARJ,
     "application/x-zoo": Format("zoo archives", (_UNAR,)),
     "application/x-arc": Format("ARC archives", (_UNAR,)),
     "application/x-alz": Format("ALZ archives", (_UNAR,)),
@@ -72,19 +73,15 @@ FORMATS: Final[dict[str, Format]] = {  # by what content.sniff says
     "application/x-vhdx-disk": _DISK,
     "application/x-vmdk-disk": _DISK,
     "application/x-qemu-disk": _DISK,
+    "application/x-virtualbox-vdi": _DISK,
     "application/x-apple-diskimage": _DISK,
     "application/x-ace": ACE,
     "application/x-egg": Format("EGG archives"),
     "application/x-installshield": Format("InstallShield cabinets"),
-    "application/x-ms-kwaj": Format("files packed by MS-DOS compress (KWAJ)"),
-    "application/x-lzop": Format("lzop files"),
     "application/x-lrzip": Format("lrzip files"),
-    "application/x-snappy-framed": Format("Snappy files"),
     "application/x-freeze": Format("freeze (.F) files"),
     "application/x-lzh-compress": Format("compress -H files"),
-    "application/x-pack": Format("pack (.z) files"),
     "application/x-java-pack200": Format("pack200 files"),
-    "application/onenote": Format("OneNote files"),
     "application/vnd.ms-outlook": Format("Outlook stores"),
 }
 
@@ -96,7 +93,14 @@ def capabilities() -> list[tuple[str, str | None]]:
     """
     formats = dict.fromkeys([*FORMATS.values(), NSIS, UDF])
     found = [(form.kind, _how(form)) for form in formats]
-    return [*found, ("Zstandard files", None if zstd.missing() else "python zstandard")]
+    ours = (
+        ("Zstandard files", zstd.missing, "zstandard"),
+        ("encrypted documents", office.missing, "msoffcrypto-tool"),
+    )
+    return [
+        *found,
+        *((kind, None if missing() else f"python {name}") for kind, missing, name in ours),
+    ]
 
 
 def _how(form: Format) -> str | None:

@@ -17,7 +17,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,9 +42,26 @@ class Result:
     good: bool
 
 
+Runner = Callable[[Sequence[str], bytes, int, float], Result]
+"""As `boxed`."""
+
+
+@dataclass(slots=True)
+class _Way:
+    """How this process comes by programs: by itself, or by asking another one."""
+
+    run: Runner
+    there: Callable[[str], bool]
+
+
+def through(runner: Runner, there: Callable[[str], bool]) -> None:
+    """From now on have programs run by ``runner``: for a process that may not run any."""
+    _way.run, _way.there = runner, there
+
+
 def is_there(program: str) -> bool:
     """Whether ``program``, an absolute path below /usr, can be run in a box."""
-    return all(os.access(path, os.X_OK) for path in (program, _BWRAP, _PRLIMIT))
+    return _way.there(program)
 
 
 def box_works() -> bool:
@@ -63,25 +80,41 @@ def run(argv: Sequence[str], data: bytes, meter: Meter, *, most: int | None = No
     Its output counts as made by ``meter``; or, where ``most`` bytes are given, it only must not
     be longer.  Raises LimitReached.
     """
+    seconds = meter.budget.deadline - time.monotonic()
+    result = _way.run(argv, data, meter.left() if most is None else most, seconds)
+    if most is None:
+        meter.take(len(result.output))
+    meter.budget.check_time()
+    return result
+
+
+def boxed(argv: Sequence[str], data: bytes, most: int, seconds: float) -> Result:
+    """Run one program in a box, until it has written more than ``most`` bytes or time is up.
+
+    What it wrote too much is not good, and begins what it gives.
+    """
     pieces: list[bytes] = []
     size = 0
-    deadline = time.monotonic() + _SECONDS
-    with _InMemory(data) as archive, _InMemory(_PASSWD) as passwd:
-        boxed = _argv(argv, archive.number, passwd.number)
-        with _start(boxed, archive.number, passwd.number) as process:
-            try:
-                while piece := _read(process, min(deadline, meter.budget.deadline)):
-                    size += len(piece)
-                    if most is None:
-                        meter.take(len(piece))
-                    elif size > most:
-                        break
-                    pieces.append(piece)
-                meter.budget.check_time()
-                good = piece == b"" and process.wait() == 0
-            finally:
-                process.kill()  # bubblewrap takes along all that runs in the box
+    deadline = time.monotonic() + min(_SECONDS, seconds)
+    with (
+        _InMemory(data) as archive,
+        _InMemory(_PASSWD) as passwd,
+        _start(
+            _argv(argv, archive.number, passwd.number), archive.number, passwd.number
+        ) as process,
+    ):
+        try:
+            while size <= most and (piece := _read(process, deadline)):
+                pieces.append(piece)
+                size += len(piece)
+            good = size <= most and piece == b"" and process.wait() == 0
+        finally:
+            process.kill()  # bubblewrap takes along all that runs in the box
     return Result(b"".join(pieces), good)
+
+
+def _installed(program: str) -> bool:
+    return all(os.access(path, os.X_OK) for path in (program, _BWRAP, _PRLIMIT))
 
 
 def _argv(argv: Sequence[str], archive: int, passwd: int) -> list[str]:
@@ -137,3 +170,6 @@ class _InMemory:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.number)
+
+
+_way: Final = _Way(boxed, _installed)

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spoolscan.scanner.bounds import Budget
-from spoolscan.verdict import Doubt
+from spoolscan.scanner.passwords import Key
+from spoolscan.verdict import Cause, Doubt
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """Something inside; ``name`` is as the container gives it, "" where it gives none.
 
-    A member that is named but cannot be opened has empty ``data``, and a Doubt comes with it.
+    A member that is named but cannot be opened has empty ``data``, is not ``opened``, and a Doubt
+    comes with it.
     """
 
     name: str
     data: bytes
+    opened: bool = True
 
 
 class Unpacker(Protocol):
@@ -41,3 +44,8 @@ def text(name: bytes, fallback: str = "latin-1") -> str:
         return name.decode("utf-8")
     except UnicodeDecodeError:
         return name.decode(fallback, "replace")
+
+
+def unlocked(kind: str, key: Key) -> Doubt:
+    """What is noted of something encrypted that a password opened."""
+    return Doubt(Cause.UNLOCKED, f"{kind} was encrypted; {key.source} has the password")

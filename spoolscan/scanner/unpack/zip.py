@@ -7,9 +7,10 @@ Junk before, between and after is no obstacle, nor is a missing directory.  Meth
 taken for a claim: what does not fit its checksum is also tried by the other methods.
 
 Opens stored, deflate, bzip2, lzma and xz, Zstandard where its package is installed, and the
-methods left where 7-Zip is (`zipalone`).  Encrypted members are doubts of their own; a member
-that cannot be opened still gives its name.  Never raises but LimitReached; each header costs a
-fixed amount of work, and all input read for a member counts against the bounds.
+methods left where 7-Zip is (`zipalone`).  Encrypted members are opened where a password is known
+(`ziplock`), else doubts of their own; a member that cannot be opened still gives its name.  Never
+raises but LimitReached; each header costs a fixed amount of work, and all input read for a member
+counts against the bounds.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget
-from spoolscan.scanner.unpack import zipalone, zstd
+from spoolscan.scanner.unpack import zipalone, ziplock, zstd
 from spoolscan.scanner.unpack.meter import LZMA_MEMORY, Meter, Stream, expand, inflate
-from spoolscan.scanner.unpack.seam import Member
+from spoolscan.scanner.unpack.seam import Member, unlocked
 from spoolscan.scanner.unpack.zipheaders import Entry, Place, is_split, is_zip, places
 from spoolscan.verdict import Cause, Doubt
 
 _STORED, _DEFLATED, _BZIP2, _LZMA, _XZ, _AES = 0, 8, 12, 14, 95, 99
+_LOCKED: Final = Doubt(Cause.ENCRYPTED, "zip member is encrypted")
+_MANIFEST: Final = "META-INF/manifest.xml"  # of an OpenDocument, whose other members it may lock
 _ZSTD: Final = (20, 93)
 _SMALLEST: Final = 30 + 46 + 22  # bytes of an archive with one empty member
 _METHODS: Final = {
@@ -72,23 +75,31 @@ def _open(data: bytes, place: Place, meter: Meter) -> Iterator[Member | Doubt]:
         content = _content(data, place, entry, meter)
         if isinstance(content, Doubt):
             yield content
+        elif isinstance(content, ziplock.Opened):
+            yield unlocked("zip member", content.key)
+            contents[content.data] = None
         else:
             if not content.whole:
                 yield Doubt(Cause.UNREADABLE, "zip member is broken or cut short")
             contents[content.data] = None
-    for name in place.names:
+    if _MANIFEST in place.names and any(b":encryption-data" in content for content in contents):
+        yield Doubt(Cause.ENCRYPTED, "document is encrypted")
+    for number, name in enumerate(place.names):
         if name.endswith(("/", "\\")) and not any(contents):
             continue
         for content_data in contents or {b"": None}:
             meter.member()
-            yield Member(name, content_data)
+            meter.take(len(content_data) if number else 0)  # it will be looked into once more
+            yield Member(name, content_data, opened=bool(contents))
 
 
-def _content(data: bytes, place: Place, entry: Entry, meter: Meter) -> Stream | Doubt:
+def _content(
+    data: bytes, place: Place, entry: Entry, meter: Meter
+) -> Stream | ziplock.Opened | Doubt:
     """The member as described, or, where that is not what its checksum says, as it really is."""
-    if entry.encrypted or entry.method == _AES:
-        return Doubt(Cause.ENCRYPTED, "zip member is encrypted")
     stop = min(len(data), place.start + entry.packed) if entry.packed else place.stop
+    if entry.encrypted or entry.method == _AES:
+        return ziplock.opened(data[place.start : stop], entry, meter) or _LOCKED
     packed = _Packed(data, place.start, stop, entry)
     first = packed.by(entry.method, meter)
     if first is not None and first.whole and _fits(first.data, entry):
@@ -102,7 +113,7 @@ def _content(data: bytes, place: Place, entry: Entry, meter: Meter) -> Stream | 
                 return other
     if first is None:
         method_name = _METHODS.get(entry.method, f"method {entry.method}")
-        return Doubt(Cause.UNREADABLE, f"zip members packed with {method_name} are not opened")
+        return Doubt(Cause.UNOPENED, f"zip members packed with {method_name} are not opened")
     return Stream(first.data, first.end, whole=False)
 
 

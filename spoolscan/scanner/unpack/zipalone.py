@@ -14,6 +14,8 @@ from spoolscan.scanner.unpack.seam import Member
 from spoolscan.scanner.unpack.zipheaders import Entry
 
 _NAME = b"x"
+_LAYOUT = 6  # of the flags, how imploded data is laid out; all else is told by the headers
+_FOLLOWING = 8  # the flag of sizes behind the data
 _LARGEST = 1 << 32  # bytes; more would need the fields of zip64
 
 
@@ -24,21 +26,22 @@ def unpack(packed: bytes, entry: Entry, method: int, meter: Meter) -> Stream | N
     """
     if SEVEN_ZIP.missing() or entry.size >= _LARGEST or len(packed) >= _LARGEST:
         return None
-    alone = _archive(packed, entry, method)
+    alone = archive(packed, entry, method, entry.flags & _LAYOUT)
     found = [item for item in SEVEN_ZIP.members(alone, meter) if isinstance(item, Member)]
     if not found or not found[0].data:
         return None
     return Stream(found[0].data, len(packed), whole=len(found) == 1)
 
 
-def _archive(packed: bytes, entry: Entry, method: int) -> bytes:
-    """APPNOTE 4.3.6: local header, data, central directory, end record."""
-    flags = entry.flags & 6  # how imploded data is laid out; all else is told by the headers
+def archive(packed: bytes, entry: Entry, method: int, flags: int, extra: bytes = b"") -> bytes:
+    """APPNOTE 4.3.6: local header, data, perhaps its descriptor, central directory, end record."""
+    sizes = (entry.crc, len(packed), entry.size)
     about = struct.pack(
-        "<HHHLLLLHH",
-        *(63, flags, method, 0, entry.crc, len(packed), entry.size, len(_NAME), 0),
+        "<HHHHHLLLHH", 63, flags, method, entry.time, 0, *sizes, len(_NAME), len(extra)
     )
-    local = b"PK\3\4" + about + _NAME + packed
-    central = b"PK\1\2\x3f\0" + about + struct.pack("<HHHLL", 0, 0, 0, 0, 0) + _NAME
+    local = b"PK\3\4" + about + _NAME + extra + packed
+    if flags & _FOLLOWING:
+        local += b"PK\7\x08" + struct.pack("<LLL", *sizes)
+    central = b"PK\1\2\x3f\0" + about + struct.pack("<HHHLL", 0, 0, 0, 0, 0) + _NAME + extra
     end = struct.pack("<4s4HLLH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
     return local + central + end

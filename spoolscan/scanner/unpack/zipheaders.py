@@ -11,7 +11,7 @@ import dataclasses
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from spoolscan.scanner.bounds import Budget, LimitReached
@@ -20,6 +20,7 @@ from spoolscan.scanner.content import is_tar
 _LOCAL: Final = struct.Struct("<4s5HLLLHH")
 _CENTRAL: Final = struct.Struct("<4s6HLLLHHHHHLL")
 _END: Final = struct.Struct("<4s4HLLH")
+_AES: Final = 0x9901
 _MANY: Final = 0xFFFFFFFF  # the value stands in the zip64 field
 _SIGNATURE: Final = re.compile(rb"PK(?:\x07\x08|\x03\x04|\x01\x02|\x05\x06|\x06\x06)")
 # Version needed below 10.1, a method that has been given out.
@@ -40,6 +41,8 @@ class Entry:
     size: int
     offset: int
     other_names: tuple[bytes, ...] = ()
+    time: int = field(default=0, compare=False)  # of day, as MS-DOS writes it
+    aes: bytes = field(default=b"", compare=False)  # what AE-x says (WinZip, "AES Encryption")
 
     @property
     def encrypted(self) -> bool:
@@ -178,7 +181,8 @@ def _local(data: bytes, at: int) -> Entry | None:
     name = data[start : start + name_size]
     extra = data[start + name_size : start + name_size + extra_size]
     size, packed, _, other = _extra(extra, size, packed, 0)
-    return Entry(name, flags, method, crc, packed, size, at, other)
+    aes = _field(extra, _AES)
+    return Entry(name, flags, method, crc, packed, size, at, other, fields[4], aes)
 
 
 def _directory(data: bytes, budget: Budget) -> Iterator[Entry]:
@@ -223,7 +227,8 @@ def _central(data: bytes, at: int, shift: int) -> tuple[Entry | None, int]:
     size, packed, offset, other = _extra(extra, size, packed, offset)
     if not data.startswith(b"PK\3\4", offset + shift) and data.startswith(b"PK\3\4", offset):
         shift = 0
-    entry = Entry(name, flags, method, crc, packed, size, offset + shift, other)
+    aes = _field(extra, _AES)
+    entry = Entry(name, flags, method, crc, packed, size, offset + shift, other, fields[5], aes)
     return entry, start + name_size + extra_size + comment_size
 
 
@@ -245,6 +250,16 @@ def _extra(
         elif kind == 0x7075 and len(body) > 5:
             names.append(body[5:])
     return size, packed, offset, tuple(names)
+
+
+def _field(extra: bytes, wanted: int) -> bytes:
+    """One field of the extra data, b"" where it is not there."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        if kind == wanted:
+            return extra[4 : 4 + length]
+        extra = extra[4 + length :]
+    return b""
 
 
 def _long(field: bytes) -> int:

@@ -50,7 +50,7 @@ class Zstd:
             elif data.startswith(_MAGIC, at):
                 stream = frame(data, at, len(data), meter)
                 if stream is None:
-                    yield Doubt(Cause.UNREADABLE, f"zstd is not opened without {missing()}")
+                    yield Doubt(Cause.UNOPENED, f"zstd is not opened without {missing()}")
                     return
                 pieces.append(stream.data)
                 at, whole = stream.end, stream.whole

@@ -1,0 +1,140 @@
+"""The open half's end of the locked one: starts it, hands it messages, and does what it may not.
+
+What the locked half may ask for is the whole language, and no more: an engine is named by a name
+of the settings, a program by its place in a literal table, bytes by their place in the scratch.
+There is no word for a path, an argument, an address or a descriptor.  Whatever else is asked, and
+however the locked half ends, is `wire.Broken`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+from spoolscan.errors import TemporaryFailure
+from spoolscan.scanner import inside, room, wire
+from spoolscan.scanner.engines import Engine, Sample
+from spoolscan.scanner.inspect import Tools
+from spoolscan.scanner.room.identity import die_with
+from spoolscan.scanner.scratch import Full, Scratch
+from spoolscan.scanner.unpack import commands, program
+
+_LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
+
+
+class Broker:
+    """One locked half.  For a process with a single thread; `stop` it.
+
+    Raises Broken where it cannot be started.  Without a ``plan`` nothing is locked.
+    """
+
+    def __init__(self, tools: Tools, engines: Mapping[str, Engine], plan: room.Plan | None) -> None:
+        self._engines = engines
+        self._most = tools.bounds.decoded_bytes
+        self._left = _LIFE
+        inside.furnish()
+        self._peer, theirs = socket.socketpair()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _enter(theirs, tools, plan, parent)
+        theirs.close()
+        self.measures = [room.Measure.from_dict(one) for one in self._heard()["room"]]
+
+    @property
+    def worn(self) -> bool:
+        """Whether it is time for a new one."""
+        return self._left <= 0
+
+    def stop(self) -> None:
+        self._peer.close()
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+    def judge(self, question: Mapping[str, Any], message: int, scratch: Scratch) -> dict[str, Any]:
+        """The locked half's answer to a question of `pool`.  Raises Broken, OSError."""
+        self._left -= 1
+        wire.send(self._peer, {**question, "scratch": scratch.size}, [message, scratch.descriptor])
+        while True:
+            heard = self._heard()
+            if "report" in heard:
+                return {"report": heard["report"], "parts": heard.get("parts")}
+            if "failure" in heard:
+                return {"failure": str(heard["failure"])}
+            wire.send(self._peer, self._served(heard, scratch))
+
+    def _heard(self) -> dict[str, Any]:
+        frame = wire.receive(self._peer)
+        if frame is None:
+            _, status = os.waitpid(self._pid, 0)
+            raise wire.Broken(f"the locked half died ({os.waitstatus_to_exitcode(status)})")
+        content, descriptors = frame
+        for descriptor in descriptors:  # it has none to give
+            os.close(descriptor)
+        if "broken" in content:
+            raise wire.Broken(f"the locked half: {content['broken']}")
+        return content
+
+    def _served(self, asked: Mapping[str, Any], scratch: Scratch) -> dict[str, Any]:
+        try:
+            if "scan" in asked:
+                engine = self._engines[asked["scan"]]
+                samples = [
+                    # A number in place of the path, which is the sender's word.
+                    Sample((str(number),), _bytes(place, scratch))
+                    for number, place in enumerate(asked["samples"])
+                ]
+                return _scanned(engine, samples, time.monotonic() + float(asked["seconds"]))
+            command = commands.told(asked["run"], asked["word"])
+            data = _bytes(asked["place"], scratch)
+            most, seconds = min(_natural(asked["most"]), self._most), float(asked["seconds"])
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise wire.Broken(f"the locked half asked for what there is not: {error!r}") from error
+        result = program.boxed(command, data, most, seconds)
+        scratch.clear()
+        try:
+            return {"place": scratch.put(result.output), "good": result.good}
+        except Full:
+            return {"place": (0, 0), "good": False}
+
+
+def _scanned(engine: Engine, samples: list[Sample], deadline: float) -> dict[str, Any]:
+    try:
+        return {"findings": [finding.as_dict() for finding in engine.scan(samples, deadline)]}
+    except TemporaryFailure as failure:
+        return {"failure": str(failure)}
+
+
+def _bytes(place: Any, scratch: Scratch) -> bytes:
+    at, length = place
+    return scratch.get(_natural(at), _natural(length))
+
+
+def _natural(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"no natural number: {value!r}")
+    return value
+
+
+def _enter(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int) -> NoReturn:
+    """In the child: keep nothing but the socket, and live there."""
+    try:
+        die_with(parent)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        kept = peer.fileno()
+        os.closerange(3, kept)
+        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+        inside.live(peer, tools, plan, parent)
+    except BaseException as error:
+        with suppress(OSError):
+            wire.send(peer, {"broken": repr(error)})
+    finally:
+        os._exit(0)

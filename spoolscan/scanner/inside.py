@@ -1,0 +1,185 @@
+"""The locked half of a worker: reads hostile mail, and can do nothing else.
+
+It is forked from the other half with everything it needs in memory, and locks itself up (`room`)
+before the first message.  With each message come two descriptors: the message, to read, and a
+`Scratch`, to hand bytes over in.  What cannot be done in here it asks the other half for (see
+`broker`), and that is all it can ask for:
+
+==========================================  ==================================================
+question                                    answer
+==========================================  ==================================================
+scan: an engine's name, places of samples,  findings, or the failure
+seconds
+run: the number of a command, a word to     a place of what it wrote, and whether all was well
+fill in, a place, most bytes, seconds
+==========================================  ==================================================
+
+A place is an offset and a length in the scratch.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from spoolscan.errors import TemporaryFailure
+from spoolscan.scanner import room, wire, words
+from spoolscan.scanner.engines import Sample
+from spoolscan.scanner.engines.remote import apart, is_embedded
+from spoolscan.scanner.inspect import Inspection, Tools, inspect
+from spoolscan.scanner.scratch import Full, Scratch
+from spoolscan.scanner.unpack import capabilities, commands, library, office, program
+from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
+
+_WARM_UP = (Sample((), b""),)
+_LONGEST = 86400.0  # seconds: no deadline at all
+
+
+@cache
+def furnish() -> None:
+    """Load what reading would load from files while it reads.  Before the fork, for all rooms."""
+    words.load()
+    library.load()
+    office.load()
+    capabilities()
+
+
+def live(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int) -> None:
+    """The life of the process: lock up, say how, judge messages until ``parent`` is gone.
+
+    Without a ``plan`` it is not locked.  Raises whatever goes wrong: it is to be told, and the
+    process to end.
+    """
+    there = frozenset(filter(program.is_there, commands.PROGRAMS))
+    outside = _Outside(peer)
+    program.through(outside.run, there.__contains__)
+    asked = [*tools.engines, *tools.backups]
+    embedded = [engine for engine in asked if is_embedded(engine)]
+    tools = replace(
+        tools,
+        engines=apart(tools.engines, outside.scan),
+        backups=apart(tools.backups, outside.scan),
+    )
+
+    def start_threads() -> None:
+        for engine in embedded:
+            engine.scan(_WARM_UP)
+
+    measures = [] if plan is None else room.lock(plan, parent, start_threads)
+    wire.send(peer, {"room": [measure.as_dict() for measure in measures]})
+    while (frame := wire.receive(peer)) is not None:
+        question, (message, scratch) = frame
+        with Scratch(scratch, int(question["scratch"])) as outside.scratch:
+            try:
+                wire.send(peer, _answer(message, question, tools, outside.scratch))
+            finally:
+                os.close(message)
+
+
+def _answer(
+    message: int, question: dict[str, Any], tools: Tools, scratch: Scratch
+) -> dict[str, Any]:
+    try:
+        size = int(question["size"])
+        if size > tools.bounds.decoded_bytes:  # put here by hand: the receiver takes no such
+            inspection = _too_large(tools.bounds.decoded_bytes)
+        else:
+            inspection = inspect(_read(message, int(question["offset"]), size), tools)
+    except TemporaryFailure as failure:
+        return {"failure": str(failure)}
+    report = inspection.report
+    shown = inspection.samples if report.verdict > Verdict.CLEAN else []
+    return {"report": report.as_dict(), "parts": _parts(shown, scratch)}
+
+
+def _too_large(most: int) -> Inspection:
+    """Nobody's memory is that large."""
+    doubt = Doubt(Cause.LIMIT, f"a message of more than {most} bytes")
+    return Inspection(Report(findings=[Finding.of_doubt(doubt, ())]))
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    while len(data) < size:
+        piece = os.pread(descriptor, size - len(data), offset + len(data))
+        if not piece:
+            raise TemporaryFailure("the message was cut while it was read")
+        data += piece
+    return data
+
+
+def _parts(samples: Sequence[Sample], scratch: Scratch) -> list[dict[str, Any]]:
+    """Decoded parts for the quarantine, as many as fit."""
+    parts: list[dict[str, Any]] = []
+    scratch.clear()
+    for sample in samples:
+        try:
+            place = scratch.put(sample.data)
+        except Full:
+            break
+        parts.append({"path": list(sample.path), "place": list(place)})
+    return parts
+
+
+@dataclass(slots=True)
+class _Outside:
+    """What the other half does for us, over the scratch of the message in hand."""
+
+    peer: socket.socket
+    scratch: Scratch | None = None
+
+    def scan(self, engine: str, samples: Sequence[Sample], deadline: float) -> list[Finding]:
+        """As `Engine.scan`, as many samples at once as fit into the scratch."""
+        found: list[Finding] = []
+        waiting = list(samples)
+        while waiting:
+            places = self._put(waiting)
+            given, waiting = waiting[: len(places)], waiting[len(places) :]
+            left = min(deadline - time.monotonic(), _LONGEST)
+            answer = self._ask({"scan": engine, "samples": places, "seconds": left})
+            if "failure" in answer:
+                raise TemporaryFailure(str(answer["failure"]))
+            for one in map(Finding.from_dict, answer["findings"]):
+                # A path is the sender's word, so a number stood for it; none is the whole message.
+                path = given[int(one.path[0])].path if one.path else ()
+                found.append(replace(one, path=path))
+        return found
+
+    def run(self, argv: Sequence[str], data: bytes, most: int, seconds: float) -> program.Result:
+        """As `program.boxed`, for one of `commands`."""
+        scratch = self._cleared()
+        number, word = commands.ask(argv)
+        asked = {"run": number, "word": word, "place": scratch.put(data)}
+        answer = self._ask({**asked, "most": most, "seconds": seconds})
+        at, length = answer["place"]
+        return program.Result(scratch.get(int(at), int(length)), bool(answer["good"]))
+
+    def _put(self, samples: Sequence[Sample]) -> list[tuple[int, int]]:
+        scratch = self._cleared()
+        places: list[tuple[int, int]] = []
+        for sample in samples:
+            try:
+                places.append(scratch.put(sample.data))
+            except Full:
+                if not places:
+                    raise
+                break
+        return places
+
+    def _cleared(self) -> Scratch:
+        if self.scratch is None:
+            raise ValueError("no message is in hand")
+        self.scratch.clear()
+        return self.scratch
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        wire.send(self.peer, question)
+        frame = wire.receive(self.peer)
+        if frame is None:
+            raise wire.Broken("the other half ended")
+        return frame[0]

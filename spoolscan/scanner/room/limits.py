@@ -1,0 +1,41 @@
+"""Limits on what a room may take: memory, files, processes.  setrlimit(2).
+
+The clock is not among them: whoever waits for the room's answer keeps that.
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Final
+
+_DESCRIPTORS: Final = 16  # a message, its scratch, and what comes and goes with a frame
+
+
+def address_space() -> int:
+    """Bytes that this process has mapped; 0 where that is not told."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def restrict(memory: int, file_size: int) -> None:
+    """Bytes of address space in all, and of the largest file.
+
+    No process or thread can be started any more, but by root.  Raises OSError and ValueError.
+    """
+    limits = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: file_size,
+        resource.RLIMIT_NOFILE: _DESCRIPTORS,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for limit, wanted in limits.items():
+        _, hard = resource.getrlimit(limit)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(limit, (value, value))
