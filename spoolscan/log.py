@@ -75,7 +75,12 @@ def event(
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
         happened = Event(stage, queue_id, values, detail)
-        logger.log(level, "%s: %s", queue_id, words, extra={"happened": happened})
+        # Not by logger.log: it looks up who called, which is us.
+        record = logging.LogRecord(
+            logger.name, level, __file__, 0, "%s: %s", (queue_id, words), None, "event"
+        )
+        record.happened = happened
+        logger.handle(record)
 
 
 def failure(stage: str, queue_id: str, error: Exception, /) -> None:

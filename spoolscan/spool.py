@@ -222,10 +222,15 @@ class Message:
 
         Does nothing where all marks are on the disk already.
         """
-        if self._unsynced:
+        if not self._unsynced:
+            return
+        self._unsynced = False  # before it, for another mark may be made meanwhile
+        try:
             with _doing(f"marking recipients of {self.state}/{self.id}"):
                 disk.fdatasync(self._descriptor)
-            self._unsynced = False
+        except TemporaryFailure:
+            self._unsynced = True
+            raise
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""
@@ -266,12 +271,12 @@ class Message:
                     raise ValueError(f"not a safe file name: {name!r}")
                 if number == 0:
                     disk.make_directory(f"{target}_d")
-                _write_whole(f"{target}_d/{name}", content)
+                _write_whole(f"{target}_d/{name}", content, lasting=False)
+            self._spool.sync("quarantine")  # a folder that is not on the disk must not get it
         self._spool.shift(self._path, target)
         self.state, self._path = "quarantine", target
         with _doing(f"writing quarantine/{day}"):
             disk.fsync_directory(folder)
-            self._spool.sync("quarantine")
         return target
 
     def remove(self) -> None:
@@ -291,13 +296,15 @@ def _close(descriptor: int) -> None:
             disk.close(descriptor)
 
 
-def _write_whole(path: str, content: bytes) -> None:
+def _write_whole(path: str, content: bytes, *, lasting: bool = True) -> None:
     """A small file that explains; one left by an earlier attempt at this message is replaced."""
     with suppress(FileNotFoundError):
         disk.unlink(path)
     descriptor = disk.open_new(path)
     try:
         disk.write(descriptor, content)
+        if lasting:
+            disk.fsync(descriptor)
     finally:
         _close(descriptor)
 
@@ -325,10 +332,10 @@ class Spool:
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
         try:
-            device = os.stat(self.root).st_dev
+            device = disk.look_through(self.root).st_dev
             for name in ("", *STATES, "var"):
                 path = self.path(name) if name else self.root
-                found = os.stat(path)
+                found = disk.look_through(path)
                 if found.st_mode & 0o077:
                     raise ConfigError(
                         f"{path}: open to others (mode {found.st_mode & 0o777:04o}); chmod 700"
@@ -337,7 +344,7 @@ class Spool:
                     raise ConfigError(
                         f"{path}: on another file system than {self.root}; renames need one"
                     )
-                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                if not disk.is_ours_to_use(path):
                     raise ConfigError(
                         f"{path}: not writable for uid {os.geteuid()}; "
                         "look at its owner, and whether it is mounted read-only"

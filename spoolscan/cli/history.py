@@ -16,9 +16,9 @@ import click
 from spoolscan import journal
 from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain, table
+from spoolscan.durations import seconds
 from spoolscan.errors import Corrupt
 from spoolscan.journal import History, Row, Search
-from spoolscan.units import seconds
 
 _LIMIT = 100
 

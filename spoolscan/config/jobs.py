@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from spoolscan.config.kinds import Section
-from spoolscan.units import seconds
+from spoolscan.durations import seconds
 
 _LEAST = 10.0  # seconds between two runs
 
