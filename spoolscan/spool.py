@@ -43,6 +43,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
 _WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
+_LOCK: Final = 0.2  # seconds; longer than `Spool.is_locked` holds it to see whether it can be had
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -363,7 +364,7 @@ class Spool:
         """The one lock of a stage.  Raises TemporaryFailure where another process has it."""
         lock = FileLock(self.path("var", f"{stage}.lock"), mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOCK, poll_interval=0.02)
         except Timeout as error:
             raise TemporaryFailure(
                 f"{lock.lock_file}: another {stage} is running on this spool"
@@ -374,6 +375,11 @@ class Spool:
             yield
         finally:
             lock.release()
+
+    def is_locked(self, stage: str) -> bool:
+        """Whether a stage is running, as far as its lock tells."""
+        path = self.path("var", f"{stage}.lock")
+        return os.path.exists(path) and not disk.writer_is_gone(path)
 
     def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
         """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
@@ -508,6 +514,23 @@ class Spool:
         with _doing(f"writing var/{name}"):
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
+
+    def install(self, path: str, data: bytes) -> None:
+        """Put a file of the site's in force, what was there replaced: all of it or nothing.
+
+        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
+        this returns.  Raises TemporaryFailure.
+        """
+        with _doing(f"writing {path}"):
+            _unlink(f"{path}.new")
+            descriptor = disk.open_new(f"{path}.new")
+            try:
+                disk.write(descriptor, data)
+                disk.fsync(descriptor)
+            finally:
+                _close(descriptor)
+            disk.rename_over(f"{path}.new", path)
+            disk.fsync_directory(os.path.dirname(path))
 
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""

@@ -20,7 +20,7 @@ ROOT = Path(spoolscan.__file__).parent
 STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
-    "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
+    "words": ["", "errors", "envelope", "verdict", "log", "queueid", "durations", "units", "share"],
     "hands": [
         *[
             "disk",
@@ -38,12 +38,12 @@ FLOORS = {
         ],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
-        *["scanner.engines", "scanner.engines.*"],
+        *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
         *["scanner.room", "scanner.room.*", "scanner.scratch"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
-        *["stage", "supervisor", "jobs", "jobs.*"],
+        *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
         *["receiver.descriptors"],

@@ -44,6 +44,8 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_EVENTS = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
+
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
 _HOPS_AT_ONCE = 20  # for one message
@@ -273,11 +275,18 @@ class Forwarder:
                 log.event(
                     "forwarder",
                     message.id,
+                    event=_EVENTS[outcome.fate],
                     to=message.envelope.recipients[index].address,
                     fate=outcome.fate.value,
                     status=outcome.status,
                     said=outcome.text,
                     hop=hop.route.name,
+                    detail={
+                        "sender": message.envelope.sender,
+                        "recipients": [message.envelope.recipients[index].address],
+                        "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
+                        "seconds": round(max(time.time() - work.arrived, 0.0), 3),
+                    },
                 )
 
         try:

@@ -213,7 +213,7 @@ class Connection:
             case DataEnds():
                 self._session.answer(await self._commit())
             case Refused(reply):
-                log.event("receiver", self._id, event="refused", peer=self._peer, reply=reply.text)
+                log.event("receiver", self._id, event="refused", peer=self._peer, name=reply.text)
                 await self._discard()
             case Abandoned():
                 await self._discard()
@@ -330,6 +330,7 @@ class Connection:
             to=recipient.text,
             why=ruling.why,
             reply=ruling.reply.text,
+            detail=record.of_denied(ruling, recipient),
         )
         await self._pause(min(ruling.delay, self._house.patience.command_seconds))
         if ruling.hang_up:
@@ -411,7 +412,8 @@ class Connection:
             await self._discard()
             return self._house.intake.reply_to(error, writing.id)
         self._writing = None
-        log.event("receiver", writing.id, event="queued", size=writing.size)
+        detail = record.of_received(writing.client, writing.envelope, writing.age)
+        log.event("receiver", writing.id, event="received", size=writing.size, detail=detail)
         return Reply(250, "2.0.0", f"queued as {writing.id}")
 
     async def _discard(self) -> None:

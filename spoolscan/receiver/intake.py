@@ -54,13 +54,20 @@ _BROKEN: Final = (errno.EIO, errno.EROFS)
 class Writing:
     """A message being taken in.  Its file is made when there is a segment of it, or all."""
 
-    def __init__(self, spool: Spool, envelope: Envelope) -> None:
+    def __init__(self, spool: Spool, client: Client, envelope: Envelope) -> None:
         self.id = spool.ids.next()
         self.size = 0
+        self.client = client
+        self.envelope = envelope
+        self._began = time.monotonic()
         self._spool = spool
-        self._envelope = envelope
         self._held = bytearray()
         self._draft: Draft | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._began
 
     @property
     def held(self) -> int:
@@ -79,7 +86,7 @@ class Writing:
     def write(self) -> None:
         """Put into the file what is in memory.  This, and what follows, blocks."""
         if self._draft is None:
-            self._draft = self._spool.draft(self._envelope, self.id)
+            self._draft = self._spool.draft(self.envelope, self.id)
         if self._held:
             held, self._held = self._held, bytearray()
             self._draft.write(memoryview(held))
@@ -138,7 +145,7 @@ class Intake:
 
     def begin(self, client: Client, envelope: Envelope) -> Writing:
         """A message with our Received field in it."""
-        writing = Writing(self._spool, envelope)
+        writing = Writing(self._spool, client, envelope)
         writing.hold(trace.received(client, envelope, writing.id, self._host))
         return writing
 
