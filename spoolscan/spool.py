@@ -43,6 +43,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
 _WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
+_LOCK: Final = 0.2  # seconds; longer than `Spool.is_locked` holds it to see whether it can be had
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -221,10 +222,15 @@ class Message:
 
         Does nothing where all marks are on the disk already.
         """
-        if self._unsynced:
+        if not self._unsynced:
+            return
+        self._unsynced = False  # before it, for another mark may be made meanwhile
+        try:
             with _doing(f"marking recipients of {self.state}/{self.id}"):
                 disk.fdatasync(self._descriptor)
-            self._unsynced = False
+        except TemporaryFailure:
+            self._unsynced = True
+            raise
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""
@@ -265,12 +271,12 @@ class Message:
                     raise ValueError(f"not a safe file name: {name!r}")
                 if number == 0:
                     disk.make_directory(f"{target}_d")
-                _write_whole(f"{target}_d/{name}", content)
+                _write_whole(f"{target}_d/{name}", content, lasting=False)
+            self._spool.sync("quarantine")  # a folder that is not on the disk must not get it
         self._spool.shift(self._path, target)
         self.state, self._path = "quarantine", target
         with _doing(f"writing quarantine/{day}"):
             disk.fsync_directory(folder)
-            self._spool.sync("quarantine")
         return target
 
     def remove(self) -> None:
@@ -290,13 +296,15 @@ def _close(descriptor: int) -> None:
             disk.close(descriptor)
 
 
-def _write_whole(path: str, content: bytes) -> None:
+def _write_whole(path: str, content: bytes, *, lasting: bool = True) -> None:
     """A small file that explains; one left by an earlier attempt at this message is replaced."""
     with suppress(FileNotFoundError):
         disk.unlink(path)
     descriptor = disk.open_new(path)
     try:
         disk.write(descriptor, content)
+        if lasting:
+            disk.fsync(descriptor)
     finally:
         _close(descriptor)
 
@@ -324,10 +332,10 @@ class Spool:
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
         try:
-            device = os.stat(self.root).st_dev
+            device = disk.look_through(self.root).st_dev
             for name in ("", *STATES, "var"):
                 path = self.path(name) if name else self.root
-                found = os.stat(path)
+                found = disk.look_through(path)
                 if found.st_mode & 0o077:
                     raise ConfigError(
                         f"{path}: open to others (mode {found.st_mode & 0o777:04o}); chmod 700"
@@ -336,7 +344,7 @@ class Spool:
                     raise ConfigError(
                         f"{path}: on another file system than {self.root}; renames need one"
                     )
-                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                if not disk.is_ours_to_use(path):
                     raise ConfigError(
                         f"{path}: not writable for uid {os.geteuid()}; "
                         "look at its owner, and whether it is mounted read-only"
@@ -356,7 +364,7 @@ class Spool:
         """The one lock of a stage.  Raises TemporaryFailure where another process has it."""
         lock = FileLock(self.path("var", f"{stage}.lock"), mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOCK, poll_interval=0.02)
         except Timeout as error:
             raise TemporaryFailure(
                 f"{lock.lock_file}: another {stage} is running on this spool"
@@ -367,6 +375,11 @@ class Spool:
             yield
         finally:
             lock.release()
+
+    def is_locked(self, stage: str) -> bool:
+        """Whether a stage is running, as far as its lock tells."""
+        path = self.path("var", f"{stage}.lock")
+        return os.path.exists(path) and not disk.writer_is_gone(path)
 
     def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
         """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
@@ -501,6 +514,23 @@ class Spool:
         with _doing(f"writing var/{name}"):
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
+
+    def install(self, path: str, data: bytes) -> None:
+        """Put a file of the site's in force, what was there replaced: all of it or nothing.
+
+        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
+        this returns.  Raises TemporaryFailure.
+        """
+        with _doing(f"writing {path}"):
+            _unlink(f"{path}.new")
+            descriptor = disk.open_new(f"{path}.new")
+            try:
+                disk.write(descriptor, data)
+                disk.fsync(descriptor)
+            finally:
+                _close(descriptor)
+            disk.rename_over(f"{path}.new", path)
+            disk.fsync_directory(os.path.dirname(path))
 
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""

@@ -81,9 +81,8 @@ def log(
 
 
 def _short(row: Row) -> tuple[str, str, str, str]:
-    """A row that fits 80 columns."""
     when = datetime.fromtimestamp(row.at).astimezone().strftime("%m-%d %H:%M:%S")
-    return when, row.id, row.event, plain(_what(row))[:25]
+    return when, row.id, row.event, _what(row)
 
 
 def _what(row: Row) -> str:

@@ -33,6 +33,7 @@ class Jobs(Section):
 
     summary: When = "23:59"
     expiry: When = "03:15"
+    signatures: When = "1h"
 
     def times(self) -> dict[str, str]:
         """By the job's name."""

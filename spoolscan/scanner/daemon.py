@@ -30,7 +30,7 @@ from spoolscan.envelope import ScanMark
 from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.canary import Canary
-from spoolscan.scanner.disposition import Disposer
+from spoolscan.scanner.disposition import Disposer, Trail
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
 from spoolscan.scanner.room import Measure, check
@@ -235,10 +235,13 @@ class Scanner:
             self._trouble.met(queue_id, str(failure))
             return
         self._copying.forget(queue_id)
+        began = time.monotonic()
         with message:
             try:
-                with worker.ask(message, self._canary.out()) as answer:
-                    self._disposer.dispose(message, answer.report, answer.parts)
+                out = self._canary.out()
+                with worker.ask(message, out) as answer:
+                    trail = Trail(began, time.monotonic(), self._heard(answer.report, out))
+                    self._disposer.dispose(message, answer.report, answer.parts, trail)
                 self._trouble.over(queue_id, engines_answered=_asked_engines(answer.report))
             except Gone:
                 log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
@@ -253,6 +256,13 @@ class Scanner:
                 # What is not understood is temporary: the message stays, and the log has the place.
                 log.failure(STAGE, queue_id, error)
                 self._put_back(message, f"{type(error).__name__}: {error}")
+
+    def _heard(self, report: Report, out: frozenset[str]) -> dict[str, str]:
+        """The engines that saw something of a message, with their versions."""
+        if report.verdict is not Verdict.INFECTED and not _asked_engines(report):
+            return {}
+        names = [engine.name for engine in self._toolbox.engines if engine.name not in out]
+        return {name: self._canary.versions.get(name, "") for name in names}
 
     def _give_back(self, message: Message, reason: str) -> None:
         """A worker died with it in hand: one attempt less."""
