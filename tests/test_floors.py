@@ -20,7 +20,7 @@ ROOT = Path(spoolscan.__file__).parent
 STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
-    "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
+    "words": ["", "domain", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
     "hands": [
         *[
             "disk",
