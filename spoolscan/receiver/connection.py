@@ -75,7 +75,7 @@ class Connection:
         self._dropping = False  # nobody gets the message under way
         self._writing: Writing | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
-        self._waited = 0.0  # seconds for it since our last reply
+        self._waited = 0.0  # seconds for it since our last reply, or within one message
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
         self._link: Link | None = None
@@ -146,7 +146,7 @@ class Connection:
         """The house has less patience than when we began to wait."""
         clock = self._clock
         if clock is not None and not clock.expired():
-            left = self._left(in_data=self._session.state is State.DATA)
+            left = self._left(in_data=self._session.under_way)
             until = asyncio.get_running_loop().time() + left
             clock.reschedule(min(clock.when() or until, until))
 
@@ -226,7 +226,7 @@ class Connection:
                 self._session.answer(OK)
 
     async def _receive(self, link: Link) -> None:
-        in_data = self._session.state is State.DATA
+        in_data = self._session.under_way
         if self._stopping and not self._session.under_way:  # told while the last replies went out
             return
         began = time.monotonic()
@@ -251,7 +251,8 @@ class Connection:
     async def _send(self, link: Link) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
-            self._waited, self._heard = 0.0, 0
+            if self._session.state is not State.BDAT:  # which is within a message: no new time
+                self._waited, self._heard = 0.0, 0
             await link.send(output, self._house.patience.data_seconds)
 
     async def _secure(self, link: Link) -> None:
