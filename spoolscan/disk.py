@@ -99,13 +99,15 @@ def unlink(path: str) -> None:
     os.unlink(path)
 
 
-def make_directory(path: str) -> None:
-    """Create it 0700; one that is there already is as good."""
+def make_directory(path: str) -> bool:
+    """Create it 0700; one that is there already is as good.  Returns whether it is new."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise
+        return False
+    return True
 
 
 def set_time(path: str, when: float) -> None:
@@ -141,6 +143,16 @@ def remove_directory(path: str) -> None:
 
 def look(path: str) -> os.stat_result:
     return os.lstat(path)
+
+
+def look_through(path: str) -> os.stat_result:
+    """At what a link leads to."""
+    return os.stat(path)
+
+
+def is_ours_to_use(path: str) -> bool:
+    """Whether we may list, write and enter a directory."""
+    return os.access(path, os.R_OK | os.W_OK | os.X_OK)
 
 
 def claim_writing(descriptor: int) -> None:

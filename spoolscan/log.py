@@ -20,6 +20,7 @@ from logging.handlers import SysLogHandler
 from types import MappingProxyType
 from typing import Any, Final
 
+_SYSLOG: Final = "/dev/log"
 _LONGEST: Final = 200
 _DEEPEST: Final = 6  # frames of a failure that are named
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
@@ -74,7 +75,12 @@ def event(
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
         happened = Event(stage, queue_id, values, detail)
-        logger.log(level, "%s: %s", queue_id, words, extra={"happened": happened})
+        # Not by logger.log: it looks up who called, which is us.
+        record = logging.LogRecord(
+            logger.name, level, __file__, 0, "%s: %s", (queue_id, words), None, "event"
+        )
+        record.happened = happened
+        logger.handle(record)
 
 
 def failure(stage: str, queue_id: str, error: Exception, /) -> None:
@@ -95,13 +101,14 @@ def setup(stage: str, level: str = "info") -> None:
     _send_to(logging.StreamHandler(sys.stderr), stage, level)
 
 
-def setup_syslog(stage: str, level: str = "info") -> None:
-    """Send events to syslog, or nowhere where there is none."""
+def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
+    """Send events to syslog, or nowhere where there is none: then it is False."""
     try:
-        handler: logging.Handler = SysLogHandler("/dev/log", SysLogHandler.LOG_MAIL)
+        handler: logging.Handler = SysLogHandler(path, SysLogHandler.LOG_MAIL)
     except OSError:
         handler = logging.NullHandler()
     _send_to(handler, stage, level)
+    return not isinstance(handler, logging.NullHandler)
 
 
 def _send_to(handler: logging.Handler, stage: str, level: str) -> None:

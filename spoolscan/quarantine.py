@@ -134,6 +134,11 @@ def _pieces(message: Message) -> Iterator[bytes]:
         yield message.read(offset, _COPY)
 
 
+def count(spool: Spool) -> int:
+    """How many messages there are, by listings alone.  Raises TemporaryFailure."""
+    return sum(len(spool.names(f"quarantine/{day}")) for day in _days(spool))
+
+
 def _days(spool: Spool) -> list[str]:
     try:
         return sorted(filter(_DAY.fullmatch, os.listdir(spool.path(FOLDER))))

@@ -32,5 +32,6 @@ class QueueIds:
         for _ in range(4):
             micro, digit = divmod(micro, 36)
             digits = _DIGITS[digit] + digits
-        chance = secrets.choice(_DIGITS) + secrets.choice(_DIGITS)
+        first, second_digit = divmod(secrets.randbelow(36 * 36), 36)
+        chance = _DIGITS[first] + _DIGITS[second_digit]
         return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dt%H%M%Sz-") + digits + chance

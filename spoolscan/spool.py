@@ -43,6 +43,7 @@ from spoolscan.queueid import QUEUE_ID, QueueIds
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
 _WAKE: Final = ".look"  # no message: an empty file that comes anew when a state is to be looked at
+_LOCK: Final = 0.2  # seconds; longer than `Spool.is_locked` holds it to see whether it can be had
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -92,9 +93,9 @@ _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 class Draft:
     """A message being written in tmp/.  Not thread-safe; one writer."""
 
-    def __init__(self, spool: Spool, message_envelope: Envelope) -> None:
+    def __init__(self, spool: Spool, message_envelope: Envelope, queue_id: str = "") -> None:
         self._spool = spool
-        self.id = spool.ids.next()
+        self.id = queue_id or spool.ids.next()
         self.size = 0
         self._path = spool.path("tmp", self.id)
         with _doing(f"creating tmp/{self.id}"):
@@ -155,6 +156,7 @@ class Message:
         self._path = path
         self._descriptor = descriptor
         self._head = head
+        self._unsynced = False  # recipients are marked that a loss of power would take back
         self.state = state
         self.id = head.queue_id
         self.envelope = head.envelope
@@ -211,13 +213,24 @@ class Message:
         """
         word = state.encode("ascii")
         for recipient in recipients:
+            self._unsynced = True
             with _doing(f"marking recipient {recipient} of {self.state}/{self.id}"):
                 disk.write_at(self._descriptor, word, self._head.recipient_offsets[recipient])
 
     def sync_marks(self) -> None:
-        """The second half: nor does a loss of power.  Raises TemporaryFailure."""
-        with _doing(f"marking recipients of {self.state}/{self.id}"):
-            disk.fdatasync(self._descriptor)
+        """The second half: nor does a loss of power.  Raises TemporaryFailure.
+
+        Does nothing where all marks are on the disk already.
+        """
+        if not self._unsynced:
+            return
+        self._unsynced = False  # before it, for another mark may be made meanwhile
+        try:
+            with _doing(f"marking recipients of {self.state}/{self.id}"):
+                disk.fdatasync(self._descriptor)
+        except TemporaryFailure:
+            self._unsynced = True
+            raise
 
     def mark_scan(self, mark: ScanMark) -> None:
         """Write the SCAN line in place.  Raises TemporaryFailure."""
@@ -258,12 +271,12 @@ class Message:
                     raise ValueError(f"not a safe file name: {name!r}")
                 if number == 0:
                     disk.make_directory(f"{target}_d")
-                _write_whole(f"{target}_d/{name}", content)
+                _write_whole(f"{target}_d/{name}", content, lasting=False)
+            self._spool.sync("quarantine")  # a folder that is not on the disk must not get it
         self._spool.shift(self._path, target)
         self.state, self._path = "quarantine", target
         with _doing(f"writing quarantine/{day}"):
             disk.fsync_directory(folder)
-            self._spool.sync("quarantine")
         return target
 
     def remove(self) -> None:
@@ -283,13 +296,15 @@ def _close(descriptor: int) -> None:
             disk.close(descriptor)
 
 
-def _write_whole(path: str, content: bytes) -> None:
+def _write_whole(path: str, content: bytes, *, lasting: bool = True) -> None:
     """A small file that explains; one left by an earlier attempt at this message is replaced."""
     with suppress(FileNotFoundError):
         disk.unlink(path)
     descriptor = disk.open_new(path)
     try:
         disk.write(descriptor, content)
+        if lasting:
+            disk.fsync(descriptor)
     finally:
         _close(descriptor)
 
@@ -317,10 +332,10 @@ class Spool:
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
         try:
-            device = os.stat(self.root).st_dev
+            device = disk.look_through(self.root).st_dev
             for name in ("", *STATES, "var"):
                 path = self.path(name) if name else self.root
-                found = os.stat(path)
+                found = disk.look_through(path)
                 if found.st_mode & 0o077:
                     raise ConfigError(
                         f"{path}: open to others (mode {found.st_mode & 0o777:04o}); chmod 700"
@@ -329,7 +344,7 @@ class Spool:
                     raise ConfigError(
                         f"{path}: on another file system than {self.root}; renames need one"
                     )
-                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                if not disk.is_ours_to_use(path):
                     raise ConfigError(
                         f"{path}: not writable for uid {os.geteuid()}; "
                         "look at its owner, and whether it is mounted read-only"
@@ -349,7 +364,7 @@ class Spool:
         """The one lock of a stage.  Raises TemporaryFailure where another process has it."""
         lock = FileLock(self.path("var", f"{stage}.lock"), mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOCK, poll_interval=0.02)
         except Timeout as error:
             raise TemporaryFailure(
                 f"{lock.lock_file}: another {stage} is running on this spool"
@@ -361,9 +376,14 @@ class Spool:
         finally:
             lock.release()
 
-    def draft(self, message_envelope: Envelope) -> Draft:
-        """Begin a new message.  Raises TemporaryFailure."""
-        return Draft(self, message_envelope)
+    def is_locked(self, stage: str) -> bool:
+        """Whether a stage is running, as far as its lock tells."""
+        path = self.path("var", f"{stage}.lock")
+        return os.path.exists(path) and not disk.writer_is_gone(path)
+
+    def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
+        """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
+        return Draft(self, message_envelope, queue_id)
 
     def names(self, state: str) -> list[str]:
         """The queue ids in a state, oldest first.  Other files than messages are passed over.
@@ -494,6 +514,23 @@ class Spool:
         with _doing(f"writing var/{name}"):
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
+
+    def install(self, path: str, data: bytes) -> None:
+        """Put a file of the site's in force, what was there replaced: all of it or nothing.
+
+        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
+        this returns.  Raises TemporaryFailure.
+        """
+        with _doing(f"writing {path}"):
+            _unlink(f"{path}.new")
+            descriptor = disk.open_new(f"{path}.new")
+            try:
+                disk.write(descriptor, data)
+                disk.fsync(descriptor)
+            finally:
+                _close(descriptor)
+            disk.rename_over(f"{path}.new", path)
+            disk.fsync_directory(os.path.dirname(path))
 
     def shift(self, source: str, target: str) -> None:
         """Rename one file; never over another.  Raises Gone, TemporaryFailure."""

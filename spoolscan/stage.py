@@ -41,12 +41,20 @@ def live(name: str, root: Path, work: Work) -> None:
     """Run a stage to its end.  Raises ConfigError, TemporaryFailure."""
     log.setup(name)
     settings = config.load(root)
+    send_log(name, settings)
     spool = Spool(root)
     spool.check()
     check_owner(root)
     with spool.lock(name), journaled(settings):
         spool.sweep()
         asyncio.run(_lives(name, settings, spool, work))
+
+
+def send_log(name: str, settings: config.Config) -> None:
+    """Where the settings want it; on standard error where there is no syslog."""
+    if settings.log.to == "syslog" and not log.setup_syslog(name):
+        log.setup(name)
+        log.event(name, "-", logging.ERROR, event="no-syslog", reason="/dev/log is not there")
 
 
 @contextmanager

@@ -12,16 +12,9 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+from spoolscan.durations import UNITS, seconds
+
 _SIZES: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-def seconds(text: str) -> float:
-    """A duration as it is written.  Raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
-    if found is None:
-        raise ValueError('allowed: seconds as a number, or "90s", "5m", "2h", "5d"')
-    return float(found[1]) * _UNITS[found[2]]
 
 
 class Rate(NamedTuple):
@@ -54,7 +47,7 @@ def _rate(value: object) -> object:
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})([smhd])", str(value).replace(" ", ""))
     if found is None or not int(found[1]) or not int(found[2]):
         raise ValueError('allowed: a count in a time such as "600/1m", or "none"')
-    return Rate(int(found[1]), float(found[2]) * _UNITS[found[3]])
+    return Rate(int(found[1]), float(found[2]) * UNITS[found[3]])
 
 
 Duration = Annotated[

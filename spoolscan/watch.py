@@ -1,23 +1,27 @@
 """Wakes a stage when something is put into its directory.
 
-watchdog's events are a hint and nothing more: queues overflow, and a directory that was removed
+inotify's events are a hint and nothing more: queues overflow, and a directory that was removed
 and made again goes silent.  So the caller lists the directory itself, at every wake-up and at
 least every 30 seconds, and this module promises only never to delay a hint.  Where watching is
 not possible at all (no inotify instances left), waiting out the time is all there is, and that is
 logged once.
+
+watchdog brings inotify, and its observer is left alone: that is three threads, through all of which
+every event goes, to read what nobody looks at.  The event loop waits for the descriptor here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
-from watchdog.observers.inotify_c import InotifyConstants, Mask
+from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
 from spoolscan import log
 from spoolscan.spool import Entry
@@ -25,26 +29,11 @@ from spoolscan.spool import Entry
 RESCAN: Final = 30.0  # seconds
 LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
 _STOPPED: Final = 300.0  # seconds without growth after which nobody is copying it any more
+_ARRIVALS: Final = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE
+_EVENTS: Final = 65_536  # bytes of events read at a time
 
 
-class _ArrivalEmitter(InotifyEmitter):
-    """Asks the kernel for arrivals only.
-
-    Of its own watchdog asks for departures too, and keeps every event behind one back for half a
-    second, in case the file should arrive somewhere else.
-    """
-
-    def get_event_mask_from_filter(self) -> Mask:
-        return Mask(InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE)
-
-
-class _Arrivals(InotifyObserver):
-    def __init__(self) -> None:
-        super().__init__()
-        self._emitter_class = _ArrivalEmitter
-
-
-class Watch(FileSystemEventHandler):
+class Watch:
     """Watches one directory for an asyncio program; use as a context manager in a running loop."""
 
     def __init__(self, path: str, stage: str) -> None:
@@ -52,12 +41,11 @@ class Watch(FileSystemEventHandler):
         self._stage = stage
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._observer = _Arrivals()
+        self._descriptor = -1
 
     def __enter__(self) -> Self:
         try:
-            self._observer.schedule(self, self._path)
-            self._observer.start()
+            self._descriptor = _watching(self._path)
         except OSError as error:
             log.event(
                 self._stage,
@@ -68,6 +56,8 @@ class Watch(FileSystemEventHandler):
                 error=error.strerror,
                 remedy=f"raise fs.inotify.max_user_instances; until then listed every {RESCAN:g} s",
             )
+        else:
+            self._loop.add_reader(self._descriptor, self._hear)
         return self
 
     def __exit__(
@@ -76,12 +66,15 @@ class Watch(FileSystemEventHandler):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
-    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - what happened is in the listing
-        self._loop.call_soon_threadsafe(self._woken.set)
+    def _hear(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._descriptor, _EVENTS)  # what happened is in the listing
+        self._woken.set()
 
     def wake(self) -> None:
         """Wake the waiting stage by hand; from the loop's own thread."""
@@ -96,6 +89,25 @@ class Watch(FileSystemEventHandler):
             return False
         self._woken.clear()
         return True
+
+
+def _watching(path: str) -> int:
+    """A descriptor that tells of arrivals in a directory.  Raises OSError."""
+    descriptor = inotify_init()
+    if descriptor < 0:
+        raise _error(path)
+    os.set_blocking(descriptor, False)
+    os.set_inheritable(descriptor, False)
+    if inotify_add_watch(descriptor, os.fsencode(path), _ARRIVALS) < 0:
+        error = _error(path)
+        os.close(descriptor)
+        raise error
+    return descriptor
+
+
+def _error(path: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)
 
 
 class Copying:

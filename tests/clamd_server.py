@@ -37,6 +37,11 @@ class ClamdServer:
         """Why there can be no clamd here; None where there can."""
         return None if _program() else "no clamd here: install clamav-daemon to run this test"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it answers; does nothing where it runs."""
         if self._process is not None and self._process.poll() is None:

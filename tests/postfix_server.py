@@ -89,9 +89,10 @@ class PostfixServer:
         hostname: str = "inside.example.com",
         answers: Mapping[str, str] | None = None,
         outside: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         # Not pytest's directory: Postfix's own users must be able to walk to their files.
-        self._folder = tempfile.TemporaryDirectory(prefix="spoolscan-postfix-")
+        self._folder = tempfile.TemporaryDirectory(prefix="spoolscan-postfix-", dir=folder)
         self.root = Path(self._folder.name)
         self.root.chmod(0o755)
         self.port = free_port()
@@ -118,6 +119,12 @@ class PostfixServer:
     def url(self) -> str:
         """Itself as a next hop."""
         return f"smtp://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the master."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start it and wait until it greets; does nothing where it runs."""

@@ -231,13 +231,13 @@ def test_inspect_says_what_was_found_where_and_by_whom(mails: Path) -> None:
     assert "\n  infected: EICAR-Test-File in offer.doc (yara)\n" in said.stdout
 
 
-def test_inspect_writes_one_json_object_a_line(mails: Path) -> None:
+def test_inspect_writes_one_json_list_with_an_object_for_each_file(mails: Path) -> None:
     files = [str(mails / "clean.eml"), str(mails / "banned.eml"), str(mails / "missing")]
     said = call("inspect", "--json", *files)
-    told = [json.loads(line) for line in said.stdout.splitlines()]
-    assert [one["file"] for one in told] == files
+    told = json.loads(said.stdout)
+    assert [one["id"] for one in told] == files
     assert [one["verdict"] for one in told] == ["clean", "banned", "unscannable"]
-    assert all(set(one) == {"file", "verdict", "parts", "findings"} for one in told)
+    assert all(set(one) == {"id", "verdict", "parts", "findings"} for one in told)
 
 
 def test_inspect_reads_standard_input(mails: Path) -> None:

@@ -26,8 +26,9 @@ WEIGHT = "allowed: a weight that is not 0; below 0 it speaks for the peer"
 SERVER = "allowed: ADDRESS:PORT such as 127.0.0.1:53 or [::1]:53"
 NOTICES = "administrator, burst, recipient, sender, trouble, window"
 TABLES = (
-    "bounds, dnsbl, engine, forwarder, jobs, journal, macros, notices, quarantine, receiver,"
-    " recipients, rules, scanner, site"
+    "bounds, dnsbl, engine, forwarder, jobs, journal, log, macros, metrics, notices,"
+    " quarantine, receiver,"
+    " recipients, rules, scanner, signatures, site"
 )
 
 

@@ -21,8 +21,16 @@ from spoolscan import config, share
 from spoolscan.config import Config
 
 FILE = share.folder("etc") / "spoolscan.toml"
-REPEATED = {"dnsbl.zone"}  # tables of one kind that may stand there several times
-LACKING = {"argv": '["x"]', "name": '"bl.example.org"'}  # for what has no default
+REPEATED = {
+    "dnsbl.zone",
+    "signatures.source",
+}  # tables of one kind that may stand there several times
+LACKING = {  # for what has no default
+    "argv": '["x"]',
+    "name": '"bl.example.org"',
+    "url": '"file:/x"',
+    "signed_by": '"nobody"',
+}
 NO_SETTINGS = {"root", "kind"}  # where the file lies; which engine a table is of
 _TABLE = re.compile(r"#?(\[+)([a-z_.]+)\]+")
 _SETTING = re.compile(r"#?([a-z_]+) = (.+)")

@@ -855,7 +855,7 @@ def test_a_program_of_this_host_may_send_to_anywhere(gateway: Gateway) -> None:
         assert process.stdout.readline().startswith(code), line
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert b"event=queued" in errors
+    assert b"event=received" in errors
     assert len(gateway.messages("incoming")) == 1
 
 

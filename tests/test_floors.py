@@ -20,7 +20,10 @@ ROOT = Path(spoolscan.__file__).parent
 STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
-    "words": ["", "errors", "envelope", "verdict", "log", "queueid", "units", "share"],
+    "words": [
+        *["", "domain", "durations", "envelope", "errors", "log", "queueid", "share", "units"],
+        "verdict",
+    ],
     "hands": [
         *[
             "disk",
@@ -38,12 +41,12 @@ FLOORS = {
         ],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
-        *["scanner.engines", "scanner.engines.*"],
+        *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
         *["scanner.room", "scanner.room.*", "scanner.scratch"],
     ],
     "inspect": ["scanner.inspect", "scanner.toolbox"],
     "stages": [
-        *["stage", "supervisor", "jobs", "jobs.*"],
+        *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
         *["receiver.descriptors"],
@@ -185,6 +188,21 @@ def test_whoever_may_touch_the_disk_does() -> None:
 
 def test_only_the_spool_and_the_maildir_know_the_disk() -> None:
     assert {name for name in MODULES if "disk" in _ours(name)} == {"spool", "forwarder.maildir"}
+
+
+def test_the_spool_and_the_maildir_reach_the_disk_by_the_disk_module_alone() -> None:
+    """What a proof replaces or records there is all that happens to a message's file."""
+    for module in ("spool", "forwarder.maildir"):
+        used = {
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(_tree(module))
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in {"os", "io", "shutil", "fcntl", "tempfile"}
+        }
+        assert used <= {"os.path", "os.geteuid", "os.getpid"}, module
+        called = {node.func for node in ast.walk(_tree(module)) if isinstance(node, ast.Call)}
+        assert not {func.id for func in called if isinstance(func, ast.Name)} & {"open", "Path"}
 
 
 def test_inspection_knows_neither_spool_nor_settings() -> None:

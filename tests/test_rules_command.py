@@ -42,7 +42,8 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tupl
 def tried(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
     peer = ("test", "--ip", "198.51.100.7", "--name", "Mail.B.example", "--json")
     status, out = run(root, capsys, *peer, *arguments)
-    return status, json.loads(out)
+    (found,) = json.loads(out)
+    return status, found
 
 
 def test_an_accepted_recipient_with_all_that_was_looked_up(
@@ -51,6 +52,7 @@ def test_an_accepted_recipient_with_all_that_was_looked_up(
     status, found = tried(root, capsys, "--from", "a@b.example", "--to", "bob@site.example")
     assert status == 0
     assert found == {
+        "id": "bob@site.example",
         "accepted": True,
         "discarded": False,
         "reply": "250 2.1.5 recipient ok",

@@ -450,6 +450,25 @@ def test_many_recipients_are_marked_by_one_sync(spool: Spool) -> None:
         assert [one.state for one in found.envelope.recipients] == [SENT, TODO, SENT]
 
 
+def test_a_mark_that_is_made_while_another_is_synced_is_synced_too(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_id = put(spool, to=("bob@example.com", "carol@example.com"))
+    syncs: list[int] = []
+
+    def slow(_: int) -> None:
+        syncs.append(1)
+        if len(syncs) == 1:  # the next hop of the other one has just answered
+            found.write_marks([1], SENT)
+
+    with spool.open("incoming", queue_id) as found:
+        monkeypatch.setattr(disk, "fdatasync", slow)
+        found.mark([0], SENT)
+        found.sync_marks()
+        found.sync_marks()
+    assert len(syncs) == 2
+
+
 def _deliver(spool: Spool, acknowledged: list[str]) -> None:
     """All that becomes of a message that is delivered."""
     draft = spool.draft(envelope(to=("bob@example.com", "carol@example.com")))

@@ -38,12 +38,17 @@ COMMANDS: Final = {
     "quarantine": "spoolscan.cli.quarantine:group",
     "jobs": "spoolscan.cli.jobs:jobs",
     "daysumm": "spoolscan.cli.daysumm:daysumm",
+    "sigupdate": "spoolscan.cli.sigupdate:sigupdate",
     "log": "spoolscan.cli.history:log",
     "explain": "spoolscan.cli.history:explain",
     "demo": "spoolscan.cli.demo:demo",
+    "status": "spoolscan.cli.status:status",
     "doctor": "spoolscan.cli.doctor:doctor",
     "selftest": "spoolscan.cli.selftest:selftest",
+    "reference": "spoolscan.cli.reference:reference",
+    "completion": "spoolscan.cli.reference:completion",
 }
+_COMPLETE: Final = "_SPOOLSCAN_COMPLETE"  # as `spoolscan completion` says it to the shell
 _USAGE: Final = 64  # EX_USAGE
 _FRAMES: Final = 4  # of the place where something unexpected happened
 
@@ -95,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _call(arguments: Sequence[str]) -> int:
     """As click does it, but for what it makes of a broken pipe: 1, which is a verdict here."""
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, rarely
+
+        return shell_complete(group, {}, "spoolscan", _COMPLETE, instruction)
     try:
         with group.make_context("spoolscan", list(arguments)) as context:
             status = group.invoke(context)

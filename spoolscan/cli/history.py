@@ -16,9 +16,9 @@ import click
 from spoolscan import journal
 from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain, table
+from spoolscan.durations import seconds
 from spoolscan.errors import Corrupt
 from spoolscan.journal import History, Row, Search
-from spoolscan.units import seconds
 
 _LIMIT = 100
 
@@ -81,9 +81,8 @@ def log(
 
 
 def _short(row: Row) -> tuple[str, str, str, str]:
-    """A row that fits 80 columns."""
     when = datetime.fromtimestamp(row.at).astimezone().strftime("%m-%d %H:%M:%S")
-    return when, row.id, row.event, plain(_what(row))[:25]
+    return when, row.id, row.event, _what(row)
 
 
 def _what(row: Row) -> str:

@@ -29,7 +29,7 @@ from spoolscan.verdict import Finding, Report, Verdict
 
 
 @click.command(short_help="Judge .eml or spool files; nothing is moved or sent.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @spool_option
 @click.pass_context
@@ -45,13 +45,16 @@ def inspect(
     try:
         tools = replace(toolbox.tools(), describe=True)
         worst = Verdict.CLEAN
-        for file in files:
+        for number, file in enumerate(files):
             report = _report(file, tools)
             worst = max(worst, report.verdict)
             if as_json:
-                click.echo(json.dumps({"file": file, **report.as_dict()}))
+                click.echo("[" if number == 0 else ",\n", nl=False)
+                click.echo(json.dumps({"id": file, **report.as_dict()}), nl=False)
             else:
                 _show(file, report)
+        if as_json:
+            click.echo("]")
     finally:
         toolbox.close()
     return {Verdict.CLEAN: 0, Verdict.UNSCANNABLE: 2}.get(worst, 1)

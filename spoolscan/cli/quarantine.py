@@ -203,8 +203,8 @@ def _print(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
             (
                 row["id"],
                 row["verdict"],
-                row["sender"][:20] or "<>",
-                ", ".join(row["recipients"])[:20],
+                row["sender"] or "<>",
+                ", ".join(row["recipients"]),
             )
             for row in rows
         ],

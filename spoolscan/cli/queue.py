@@ -14,11 +14,11 @@ import click
 from spoolscan import queue
 from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain
+from spoolscan.durations import seconds
 from spoolscan.errors import ConfigError, SpoolscanError
 from spoolscan.queue import Item, Wanted
 from spoolscan.queueid import QUEUE_ID
 from spoolscan.spool import Spool
-from spoolscan.units import seconds
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SOME_FAILED: Final = 1

@@ -31,7 +31,7 @@ def recipients(context: click.Context, spool: str | None) -> None:
 
 
 @recipients.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
 @click.pass_obj
 def show(settings: config.Config, *, as_json: bool) -> None:
     """The lines of the list, or what the next hop answered and is remembered."""
@@ -45,7 +45,8 @@ def show(settings: config.Config, *, as_json: bool) -> None:
         head = ("address", "exists", "asked", "answer")
         rows = [_row(answer) for answer in _remembered(settings)]
     if as_json:
-        click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]))
+        keys = ("id", *head[1:])
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
     elif rows:
         table(head, rows)
     else:
@@ -54,7 +55,7 @@ def show(settings: config.Config, *, as_json: bool) -> None:
 
 @recipients.command("test")
 @click.argument("address")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="A list of one object.")
 @click.pass_obj
 def try_one(settings: config.Config, address: str, *, as_json: bool) -> int:
     """Whether mail for ADDRESS is taken from outside: 0 yes, 1 no, 2 cannot tell now.
@@ -67,7 +68,7 @@ def try_one(settings: config.Config, address: str, *, as_json: bool) -> int:
         raise click.UsageError(f"{plain(address)}: {error}") from error
     exists, why = _judge(settings, path)
     if as_json:
-        click.echo(json.dumps({"address": address, "exists": exists, "why": why}))
+        click.echo(json.dumps([{"id": address, "exists": exists, "why": why}]))
     else:
         click.echo(f"{plain(address)}: {_WORDS[exists]}: {plain(why)}")
     return _STATUS[exists]

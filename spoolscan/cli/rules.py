@@ -64,7 +64,7 @@ def checked(settings: config.Config) -> tuple[list[str], bool]:
 @click.option("--helo", default="", metavar="NAME", help="What it says it is.")
 @click.option("--from", "sender", default="", metavar="ADDRESS", help="The sender; <> for none.")
 @click.option("--to", "recipient", required=True, metavar="ADDRESS", help="The recipient.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="A list of one object.")
 @spool_option
 @click.pass_context
 def test(  # noqa: PLR0917 - click calls it by keyword
@@ -105,6 +105,7 @@ def test(  # noqa: PLR0917 - click calls it by keyword
     noted = _Noted(settings.dnsbl)
     client, judge, ruling = asyncio.run(judged())
     answer = {
+        "id": recipient,
         "accepted": ruling.reply.positive and not ruling.discard,
         "discarded": ruling.discard,
         "reply": ruling.reply.wire().decode("ascii").rstrip(),
@@ -120,7 +121,7 @@ def test(  # noqa: PLR0917 - click calls it by keyword
         ],
     }
     if as_json:
-        click.echo(json.dumps(answer))
+        click.echo(json.dumps([answer]))
     else:
         _show(ip, ruling, answer["line"], client, noted)
     return 0 if ruling.reply.positive else 1

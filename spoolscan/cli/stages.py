@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from spoolscan import log, stage
+from spoolscan import config, log, stage
 from spoolscan.cli.place import find, spool_option
 from spoolscan.supervisor import Supervisor
 
@@ -33,6 +33,7 @@ def run(context: click.Context, spool: str | None) -> None:
     root = find(context, spool)
     log.setup("run")
     check_all(root)
+    stage.send_log("run", config.load(root))
     program = (sys.executable, "-m", "spoolscan", "--spool", str(root))
     stages = [(name, (*program, name)) for name in ("smtpfwdd", "scanmail", "smtpd", "jobs")]
 

@@ -29,12 +29,14 @@ from spoolscan.config.forwarder import Forwarder, Timeouts
 from spoolscan.config.jobs import Jobs
 from spoolscan.config.journal import Journal
 from spoolscan.config.kinds import Section, host_port
+from spoolscan.config.metrics import Log, Metrics
 from spoolscan.config.notices import Notices
 from spoolscan.config.quarantine import Quarantine
 from spoolscan.config.receiver import TLS, Auth, Receiver
 from spoolscan.config.recipients import Recipients
 from spoolscan.config.rules import RulesSettings
 from spoolscan.config.scanner import Scanner
+from spoolscan.config.signatures import Signatures, Source
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.target import Target, parse_target
@@ -53,13 +55,17 @@ __all__ = [
     "Forwarder",
     "Jobs",
     "Journal",
+    "Log",
+    "Metrics",
     "Notices",
     "Quarantine",
     "Receiver",
     "Recipients",
     "RulesSettings",
     "Scanner",
+    "Signatures",
     "Site",
+    "Source",
     "Timeouts",
     "YaraSettings",
     "ZoneSettings",
@@ -88,7 +94,10 @@ class Config(Section):
     macros: MacroPolicy = MacroPolicy()
     quarantine: Quarantine = Quarantine()
     journal: Journal = Journal()
+    signatures: Signatures = Signatures()
     jobs: Jobs = Jobs()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
 
     def path(self, name: str | Path) -> Path:
         """A path of the settings; relative ones start at the spool."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from spoolscan.config.kinds import Section
-from spoolscan.units import seconds
+from spoolscan.durations import seconds
 
 _LEAST = 10.0  # seconds between two runs
 
@@ -33,6 +33,7 @@ class Jobs(Section):
 
     summary: When = "23:59"
     expiry: When = "03:15"
+    signatures: When = "1h"
 
     def times(self) -> dict[str, str]:
         """By the job's name."""

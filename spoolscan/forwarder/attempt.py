@@ -146,13 +146,14 @@ class Conclusion:
         ConfigError, Gone, TemporaryFailure: it stays too, and nobody was marked who was not told.
         """
         message = work.message
+        message.sync_marks()
         done, given_up, waiting = _sorted(work, outcomes, expired=expired)
         if given_up and message.envelope.sender:
             self._report(work, dsn.FAILURE, given_up)
             message.mark(given_up, FAIL)
         elif given_up and not waiting:
             message.move("hold", _why(given_up.values()))
-            log.event("forwarder", message.id, state="hold", why="null sender, nobody to tell")
+            log.event("forwarder", message.id, event="held", name="null sender, nobody to tell")
             return False
         self._report(work, dsn.SUCCESS, done)
         if late:
@@ -185,7 +186,10 @@ class Conclusion:
             until=envelope.arrived + self._expiry,
         )
         queue_id = post(self._spool, report, envelope.sender)
-        log.event("forwarder", message.id, report=queue_id, kind=kind.template, to=envelope.sender)
+        log.event(
+            "forwarder", message.id, event="reported", name=kind.template, report=queue_id,
+            to=envelope.sender,
+        )  # fmt: skip
 
 
 def _sorted(

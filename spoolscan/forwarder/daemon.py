@@ -6,10 +6,10 @@ else it waits in memory, untouched on the disk.  A next hop gets so many deliver
 more, and one that is down is left alone and asked again with a single message: it costs the
 others nothing.
 
-Guarantees: a recipient is marked SENT, on the disk, before anything else is done; whatever goes
-wrong on the way, known or not, leaves the recipient to be tried again.  A crash, or a connection
-lost between the end of a message and its answer, costs at most a duplicate.  Memory does not grow
-with the size of messages.
+Guarantees: a recipient is marked SENT before anything else is done, and the mark is on the disk
+before the message is done, or another next hop is waited for; whatever goes wrong on the way, known
+or not, leaves the recipient to be tried again.  A crash, or a connection lost between the end of a
+message and its answer, costs at most a duplicate.  Memory does not grow with the size of messages.
 
 `Forwarder.run` goes on until told to stop, `run_once` does what is due and ends.  The stage's lock
 is the caller's to take (`Spool.lock`).
@@ -43,6 +43,8 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_EVENTS = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
 
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
@@ -266,22 +268,36 @@ class Forwarder:
             if done:
                 # Here and not in a thread: what dies before it has a duplicate.
                 message.write_marks(done, SENT)
-                await _to_the_end(message.sync_marks)
             outcomes.update(known)
+            if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
+                await _to_the_end(message.sync_marks)
             for index, outcome in known.items():
                 log.event(
                     "forwarder",
                     message.id,
+                    event=_EVENTS[outcome.fate],
                     to=message.envelope.recipients[index].address,
                     fate=outcome.fate.value,
                     status=outcome.status,
                     said=outcome.text,
                     hop=hop.route.name,
+                    detail={
+                        "sender": message.envelope.sender,
+                        "recipients": [message.envelope.recipients[index].address],
+                        "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
+                        "seconds": round(max(time.time() - work.arrived, 0.0), 3),
+                    },
                 )
 
         try:
             top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""
-            mail = await asyncio.to_thread(attempt.mail, work, indices, top)
+            # A small one lies in memory, for its envelope has just been read.
+            small = message.size <= attempt.CHUNK
+            mail = (
+                attempt.mail(work, indices, top)
+                if small
+                else await asyncio.to_thread(attempt.mail, work, indices, top)
+            )
             await hop.route.deliver(mail, settle)
         except Exception as error:
             hop.ended(error)

@@ -44,6 +44,7 @@ class MaildirRoute:
         self._path = path
         self._host = hostname.replace("/", r"\057").replace(":", r"\072")
         self._numbers = itertools.count(1)
+        self._stands = False  # its directories are on the disk
 
     async def deliver(self, mail: Mail, settle: Settle) -> None:
         """See `Route.deliver`."""
@@ -74,9 +75,12 @@ class MaildirRoute:
 
     def _create(self, unique: str) -> int:
         with self._doing("writing into"):
-            disk.make_directory(self._path)
-            for folder in ("tmp", "new", "cur"):
-                disk.make_directory(self._place(folder))
+            folders = (self._path, *map(self._place, ("tmp", "new", "cur")))
+            made = [disk.make_directory(folder) for folder in folders]
+            if any(made) or not self._stands:
+                disk.fsync_directory(self._path)
+                disk.fsync_directory(os.path.dirname(self._path))
+                self._stands = True
             return disk.open_new(self._place("tmp", unique))
 
     async def _write(self, descriptor: int, data: bytes) -> None:

@@ -17,6 +17,7 @@ from spoolscan.jobs.table import JOBS
 from spoolscan.jobs.timetable import Timetable
 from spoolscan.ready import notify
 from spoolscan.spool import Spool
+from spoolscan.status.web import answering
 
 _LOOK: Final = 5.0  # seconds
 
@@ -36,6 +37,10 @@ class Timed:
 
         timetable = Timetable(settings.jobs.times(), stamp_of, run)
         notify("READY=1")
+        async with answering(settings, spool, runner.STAGE):
+            await self._look(timetable, end)
+
+    async def _look(self, timetable: Timetable, end: asyncio.Event) -> None:
         while not end.is_set():
             try:
                 await asyncio.to_thread(timetable.run_due)

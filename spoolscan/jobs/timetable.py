@@ -17,9 +17,9 @@ from typing import Final
 
 import schedule
 
+from spoolscan.durations import seconds
 from spoolscan.jobs.runner import retry_at
 from spoolscan.jobs.stamps import Stamp
-from spoolscan.units import seconds
 
 _JUMP: Final = 60.0  # seconds between the clocks that are no drift
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")

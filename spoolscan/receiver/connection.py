@@ -43,14 +43,14 @@ from spoolscan.receiver.events import (
     Terms,
 )
 from spoolscan.receiver.house import House
-from spoolscan.receiver.link import SEGMENT, Link, introduction, sent_early
+from spoolscan.receiver.intake import Writing
+from spoolscan.receiver.link import Link, introduction, sent_early
 from spoolscan.receiver.policy import IPAddress
 from spoolscan.receiver.proxyheader import BadHeader
 from spoolscan.receiver.reply import EARLY, GO_AHEAD, NOT_HERE, OK, SENDER_OK, Reply
 from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.session import Session
 from spoolscan.receiver.visitor import Visitor
-from spoolscan.spool import Draft
 
 _HANDSHAKE_SECONDS: Final = 30.0
 
@@ -73,10 +73,9 @@ class Connection:
         self._mail = Mail(NULL)
         self._rulings: list[Ruling] = []  # one for each recipient accepted
         self._dropping = False  # nobody gets the message under way
-        self._draft: Draft | None = None
-        self._pending = bytearray()  # of the message, not yet written
+        self._writing: Writing | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
-        self._waited = 0.0  # seconds for it since our last reply
+        self._waited = 0.0  # seconds for it since our last reply, or within one message
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
         self._link: Link | None = None
@@ -125,7 +124,7 @@ class Connection:
             if not self._stopping:
                 await link.linger()
         except (OSError, EOFError) as error:  # the peer is gone; so is a message not yet complete
-            level = logging.DEBUG if self._draft is None else logging.INFO
+            level = logging.DEBUG if self._writing is None else logging.INFO
             log.event("receiver", self._id, level, event="lost", peer=self._peer, reason=error)
         except Exception as error:
             # What is not understood is temporary: the peer will come again.
@@ -147,7 +146,7 @@ class Connection:
         """The house has less patience than when we began to wait."""
         clock = self._clock
         if clock is not None and not clock.expired():
-            left = self._left(in_data=self._session.state is State.DATA)
+            left = self._left(in_data=self._session.under_way)
             until = asyncio.get_running_loop().time() + left
             clock.reschedule(min(clock.when() or until, until))
 
@@ -214,7 +213,7 @@ class Connection:
             case DataEnds():
                 self._session.answer(await self._commit())
             case Refused(reply):
-                log.event("receiver", self._id, event="refused", peer=self._peer, reply=reply.text)
+                log.event("receiver", self._id, event="refused", peer=self._peer, name=reply.text)
                 await self._discard()
             case Abandoned():
                 await self._discard()
@@ -227,7 +226,7 @@ class Connection:
                 self._session.answer(OK)
 
     async def _receive(self, link: Link) -> None:
-        in_data = self._session.state is State.DATA
+        in_data = self._session.under_way
         if self._stopping and not self._session.under_way:  # told while the last replies went out
             return
         began = time.monotonic()
@@ -252,7 +251,8 @@ class Connection:
     async def _send(self, link: Link) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
-            self._waited, self._heard = 0.0, 0
+            if self._session.state is not State.BDAT:  # which is within a message: no new time
+                self._waited, self._heard = 0.0, 0
             await link.send(output, self._house.patience.data_seconds)
 
     async def _secure(self, link: Link) -> None:
@@ -293,7 +293,7 @@ class Connection:
 
     @property
     def _id(self) -> str:
-        return self._draft.id if self._draft is not None else "-"
+        return self._writing.id if self._writing is not None else "-"
 
     def _count_errors(self) -> Reply | None:
         """Why the session ends here: there were too many from its address, in all its sessions."""
@@ -331,6 +331,7 @@ class Connection:
             to=recipient.text,
             why=ruling.why,
             reply=ruling.reply.text,
+            detail=record.of_denied(ruling, recipient),
         )
         await self._pause(min(ruling.delay, self._house.patience.command_seconds))
         if ruling.hang_up:
@@ -357,12 +358,12 @@ class Connection:
         lines = tuple(dict.fromkeys(line for one in self._rulings for line in one.extras))
         envelope = record.envelope(client, event, recipients, word, lines)
         try:
-            self._draft = await self._house.intake.begin(client, envelope)
+            self._writing = self._house.intake.begin(client, envelope)
         except Exception as error:
             return self._house.intake.reply_to(error, "-")
         log.event(
             "receiver",
-            self._draft.id,
+            self._id,
             event="begun",
             peer=self._peer,
             name=envelope.peer_name,
@@ -392,15 +393,10 @@ class Connection:
         return tuple(kept)
 
     async def _write(self, data: bytes) -> None:
-        if self._draft is None:
+        if self._writing is None:
             return
-        self._pending += data
-        if len(self._pending) < SEGMENT:
-            return
-        piece = bytes(self._pending)
-        self._pending.clear()
         try:
-            await self._house.intake.write(self._draft, piece)
+            await self._house.intake.write(self._writing, data)
         except Exception as error:
             self._session.refuse_message(self._house.intake.reply_to(error, self._id))
             await self._discard()
@@ -408,21 +404,20 @@ class Connection:
     async def _commit(self) -> Reply:
         if self._dropping:
             return DISCARDED
-        draft = self._draft
-        if draft is None:
+        writing = self._writing
+        if writing is None:
             raise RuntimeError("a message ended that was never begun")
         try:
-            await self._house.intake.commit(draft, bytes(self._pending))
+            await self._house.intake.commit(writing)
         except Exception as error:
             await self._discard()
-            return self._house.intake.reply_to(error, draft.id)
-        self._draft = None
-        self._pending.clear()
-        log.event("receiver", draft.id, event="queued", size=draft.size)
-        return Reply(250, "2.0.0", f"queued as {draft.id}")
+            return self._house.intake.reply_to(error, writing.id)
+        self._writing = None
+        detail = record.of_received(writing.client, writing.envelope, writing.age)
+        log.event("receiver", writing.id, event="received", size=writing.size, detail=detail)
+        return Reply(250, "2.0.0", f"queued as {writing.id}")
 
     async def _discard(self) -> None:
-        draft, self._draft = self._draft, None
-        self._pending.clear()
-        if draft is not None:
-            await self._house.intake.discard(draft)
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await self._house.intake.discard(writing)

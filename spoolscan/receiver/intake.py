@@ -9,8 +9,10 @@ EIO, EROFS             451 4.3.0, and no new mail until a probe of the spool pas
 anything else          451 4.3.0: what is not understood is temporary
 =====================  ==================================================================
 
-A draft that is not committed is discarded, also when its task is cancelled: a call under way in a
-thread is waited for first, so that no two threads ever have the same draft.
+A small message is made, written and committed in one turn of a thread: until there is a segment of
+it, a message is in memory only.  What is not committed is discarded, also when its task is
+cancelled: a call under way in a thread is waited for first, so that no two threads ever have the
+same message.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from spoolscan.envelope import Envelope
 from spoolscan.errors import TemporaryFailure
 from spoolscan.receiver import trace
 from spoolscan.receiver.client import Client
+from spoolscan.receiver.link import SEGMENT
 from spoolscan.receiver.reply import Reply
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Draft, Spool
@@ -46,6 +49,56 @@ _REPLIES: Final = {
     errno.ENFILE: NO_DESCRIPTORS,
 }
 _BROKEN: Final = (errno.EIO, errno.EROFS)
+
+
+class Writing:
+    """A message being taken in.  Its file is made when there is a segment of it, or all."""
+
+    def __init__(self, spool: Spool, client: Client, envelope: Envelope) -> None:
+        self.id = spool.ids.next()
+        self.size = 0
+        self.client = client
+        self.envelope = envelope
+        self._began = time.monotonic()
+        self._spool = spool
+        self._held = bytearray()
+        self._draft: Draft | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._began
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory."""
+        return len(self._held)
+
+    @property
+    def has_file(self) -> bool:
+        return self._draft is not None
+
+    def hold(self, data: bytes) -> None:
+        """Append, in memory."""
+        self._held += data
+        self.size += len(data)
+
+    def write(self) -> None:
+        """Put into the file what is in memory.  This, and what follows, blocks."""
+        if self._draft is None:
+            self._draft = self._spool.draft(self.envelope, self.id)
+        if self._held:
+            held, self._held = self._held, bytearray()
+            self._draft.write(memoryview(held))
+
+    def commit(self) -> None:
+        self.write()
+        assert self._draft is not None  # noqa: S101 - write() has just set it; this is for mypy
+        self._draft.commit()
+
+    def discard(self) -> None:
+        if self._draft is not None:
+            self._draft.discard()
 
 
 class Intake:
@@ -90,40 +143,29 @@ class Intake:
             )
             return None
 
-    async def begin(self, client: Client, envelope: Envelope) -> Draft:
-        """A draft with our Received field in it.  Raises TemporaryFailure, or anything."""
-        begun: list[Draft] = []
-        try:
-            await self._in_thread(self._begin, client, envelope, begun)
-        except asyncio.CancelledError:
-            for draft in begun:
-                await self.discard(draft)
-            raise
-        return begun[0]
+    def begin(self, client: Client, envelope: Envelope) -> Writing:
+        """A message with our Received field in it."""
+        writing = Writing(self._spool, client, envelope)
+        writing.hold(trace.received(client, envelope, writing.id, self._host))
+        return writing
 
-    def _begin(self, client: Client, envelope: Envelope, begun: list[Draft]) -> None:
-        draft = self._spool.draft(envelope)
-        try:
-            draft.write(trace.received(client, envelope, draft.id, self._host))
-        except BaseException:
-            draft.discard()
-            raise
-        begun.append(draft)
+    async def write(self, writing: Writing, data: bytes) -> None:
+        """Append.  Raises TemporaryFailure, or anything; it is still to be discarded."""
+        writing.hold(data)
+        if writing.held >= SEGMENT:
+            await self._in_thread(writing.write)
 
-    async def write(self, draft: Draft, data: bytes) -> None:
-        """Append.  Raises TemporaryFailure, or anything; the draft is still to be discarded."""
-        await self._in_thread(draft.write, data)
+    async def commit(self, writing: Writing) -> None:
+        """When this returns, the message is on the disk.
 
-    async def commit(self, draft: Draft, data: bytes) -> None:
-        """Append the last piece and commit: when this returns, the message is on the disk.
-
-        Raises TemporaryFailure, or anything; the draft is still to be discarded.
+        Raises TemporaryFailure, or anything; it is still to be discarded.
         """
-        await self._in_thread(_finish, draft, data)
+        await self._in_thread(writing.commit)
 
-    async def discard(self, draft: Draft) -> None:
+    async def discard(self, writing: Writing) -> None:
         """Forget it, and its file.  Never raises."""
-        await self._in_thread(draft.discard)
+        if writing.has_file:
+            await self._in_thread(writing.discard)
 
     def reply_to(self, error: Exception, queue_id: str) -> Reply:
         """What a failed call means for the peer.  Logs it, and remembers a broken spool."""
@@ -146,9 +188,3 @@ class Intake:
         except asyncio.CancelledError:
             await asyncio.wait([future])
             raise
-
-
-def _finish(draft: Draft, data: bytes) -> None:
-    if data:
-        draft.write(data)
-    draft.commit()

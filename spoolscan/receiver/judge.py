@@ -100,7 +100,7 @@ class Judge:
         if not case.client.ours:
             listing = await self.blacklists.listing(case.client.address)
             if refusal := await self.blacklists.refusal(case.client.address, listing):
-                return Ruling(refusal, f"dnsbl:{listing.score}")
+                return Ruling(refusal, f"dnsbl:{listing.score}", extras=dnsbl.lines(listing))
         weighed = f"{why} dnsbl:{listing.score}" if listing.hits else why
         return Ruling(why=weighed, extras=(*dnsbl.lines(listing), ("RULE", why)))
 

@@ -77,6 +77,8 @@ class Link:
     async def send(self, data: bytes, seconds: float) -> None:
         """Raises TimeoutError where the peer does not take it."""
         self._writer.write(data)
+        if not self.tls and not self._writer.transport.get_write_buffer_size():
+            return  # the kernel has it all
         async with asyncio.timeout(seconds):
             await self._writer.drain()
 

@@ -6,10 +6,14 @@ The lines are those that the forwarder reads back; what came from a peer is xtex
 
 from __future__ import annotations
 
-from spoolscan.envelope import Envelope, Recipient, xtext
+from typing import Any
+
+from spoolscan.envelope import Envelope, Recipient, from_xtext, xtext
+from spoolscan.receiver.address import Path
 from spoolscan.receiver.attributes import NOTHING
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import DataStarts, Mail, Rcpt
+from spoolscan.receiver.ruling import Ruling
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -62,3 +66,34 @@ def recipient_lines(rcpt: Rcpt) -> Lines:
     kind, semicolon, address = rcpt.orcpt.partition(";")
     lines = (("NTFY", rcpt.notify), ("ORCP", f"{kind}{semicolon}{xtext(address)}"))
     return tuple(line for line in lines if line[1])
+
+
+# ---- for the journal
+
+
+def of_received(client: Client, told: Envelope, seconds: float) -> dict[str, Any]:
+    """What is written down of a message received, ``seconds`` after it was begun."""
+    return {
+        "direction": "out" if client.ours else "in",
+        "peer": f"{told.peer_address} {told.peer_name}".strip(),
+        "sender": told.sender,
+        "recipients": [recipient.address for recipient in told.recipients],
+        "seconds": round(seconds, 4),
+        "helo": told.helo,
+        "protocol": told.protocol,
+        "dnsbl": _lists(told.extras),
+    }
+
+
+def of_denied(ruling: Ruling, recipient: Path) -> dict[str, Any]:
+    """And of a recipient refused."""
+    return {
+        "recipients": [recipient.text],
+        "name": f"{ruling.reply.code} {ruling.reply.text}",
+        "dnsbl": _lists(ruling.extras),
+    }
+
+
+def _lists(lines: Lines) -> list[str]:
+    """The DNS lists that the peer is on."""
+    return [from_xtext(value.partition(" ")[0]) for tag, value in lines if tag == "DNSB"]

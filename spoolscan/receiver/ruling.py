@@ -12,8 +12,8 @@ class Ruling:
     """What RCPT is answered, and what follows from it.
 
     ``why`` says what decided, for the log.  ``delay`` is how many seconds the answer waits, and
-    ``hang_up`` that the session ends with it.  Of an accepted recipient, ``extras`` are lines for
-    the envelope of the message (`Envelope.extras`), and ``discard`` says that it gets nothing.
+    ``hang_up`` that the session ends with it.  ``extras`` are lines for the
+    envelope of the message (`Envelope.extras`), and ``discard`` says that it gets nothing.
     """
 
     reply: Reply = RECIPIENT_OK

@@ -42,6 +42,7 @@ class Canary:
         self._config = config
         self._notifier = notifier
         self._out: frozenset[str] = frozenset()
+        self.versions: dict[str, str] = {}  # of each engine as it was heard last, in its own words
         self._silent: dict[str, int] = {}
         self._stopped = threading.Event()
 
@@ -64,6 +65,7 @@ class Canary:
             return
         try:
             prove(engine)
+            self.versions[engine.name] = engine.awake()
         except WrongAnswer as wrong:
             self._take_out(engine.name, str(wrong))
         except TemporaryFailure as failure:

@@ -1,7 +1,8 @@
 """The scanner stage: watch incoming/, claim, have it judged by a worker, dispose.
 
 One task a worker: it takes the next queue id that is due, and a thread of its own waits for the
-worker's answer, so as many messages are in hand as there are workers.  What fails for now goes
+worker's answer, and goes on with the next as long as there is one, so as many messages are in hand
+as there are workers.  What fails for now goes
 back to incoming/ with a later time of change, and while an engine is down the tasks rest between
 two attempts: nothing passes unscanned, and nobody waits long for a message that cannot be read.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ from spoolscan.envelope import ScanMark
 from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.canary import Canary
-from spoolscan.scanner.disposition import Disposer
+from spoolscan.scanner.disposition import Disposer, Trail
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.pool import Worker, WorkerDied
 from spoolscan.scanner.room import Measure, check
@@ -63,6 +65,7 @@ class Scanner:
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
+        self._hands = threading.Lock()  # no message passes from hand to hand during a listing
         self._turn = asyncio.Lock()
         self._stopping = False
 
@@ -123,30 +126,38 @@ class Scanner:
     ) -> None:
         loop = asyncio.get_running_loop()
         while (queue_id := await self._next(watch, once)) is not None:
-            self._in_hand.add(queue_id)
-            if self._tried is not None:
-                self._tried.add(queue_id)
-            try:
-                await loop.run_in_executor(threads, self._handle, queue_id, worker)
-            finally:
-                self._in_hand.discard(queue_id)
+            await loop.run_in_executor(threads, self._handle_all, queue_id, worker)
 
     async def _next(self, watch: Watch, once: bool) -> str | None:
         """The next queue id to try; None when it is time to end.  One task at a time looks."""
         async with self._turn:
             while not self._stopping:
-                rest = self._trouble.rest()
+                rest, pause = self._trouble.rest(), 0.0
                 if once and rest:
                     break
                 if not self._waiting and not rest:
-                    self._waiting, pause = self._due()
-                if self._waiting and not rest:
-                    return self._waiting.popleft()
+                    with self._hands:
+                        self._waiting, pause = self._due()
+                if (queue_id := self._take()) is not None:
+                    return queue_id
                 if once:
                     break
                 counted = self._teller.tell_counted()
                 await watch.wait(min(rest or pause, counted or RESCAN))
             return None
+
+    def _take(self) -> str | None:
+        """In hand now; None where nothing waits, or nothing is to be tried now."""
+        if self._stopping or self._trouble.rest():
+            return None
+        with self._hands:
+            if not self._waiting:
+                return None
+            queue_id = self._waiting.popleft()
+            self._in_hand.add(queue_id)
+            if self._tried is not None:
+                self._tried.add(queue_id)
+            return queue_id
 
     def _due(self) -> tuple[deque[str], float]:
         """What may be tried now, longest due first; how long until the next may (seconds)."""
@@ -197,6 +208,17 @@ class Scanner:
             else:
                 self._canary.prove(engine)
 
+    def _handle_all(self, first: str, worker: Worker) -> None:
+        """One message after the other, in a thread."""
+        queue_id: str | None = first
+        while queue_id is not None:
+            try:
+                self._handle(queue_id, worker)
+            finally:
+                with self._hands:
+                    self._in_hand.discard(queue_id)
+            queue_id = self._take()
+
     def _handle(self, queue_id: str, worker: Worker) -> None:
         """One message, in a thread.  Every failure ends here, with the message kept."""
         try:
@@ -213,10 +235,13 @@ class Scanner:
             self._trouble.met(queue_id, str(failure))
             return
         self._copying.forget(queue_id)
+        began = time.monotonic()
         with message:
             try:
-                with worker.ask(message, self._canary.out()) as answer:
-                    self._disposer.dispose(message, answer.report, answer.parts)
+                out = self._canary.out()
+                with worker.ask(message, out) as answer:
+                    trail = Trail(began, time.monotonic(), self._heard(answer.report, out))
+                    self._disposer.dispose(message, answer.report, answer.parts, trail)
                 self._trouble.over(queue_id, engines_answered=_asked_engines(answer.report))
             except Gone:
                 log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
@@ -231,6 +256,13 @@ class Scanner:
                 # What is not understood is temporary: the message stays, and the log has the place.
                 log.failure(STAGE, queue_id, error)
                 self._put_back(message, f"{type(error).__name__}: {error}")
+
+    def _heard(self, report: Report, out: frozenset[str]) -> dict[str, str]:
+        """The engines that saw something of a message, with their versions."""
+        if report.verdict is not Verdict.INFECTED and not _asked_engines(report):
+            return {}
+        names = [engine.name for engine in self._toolbox.engines if engine.name not in out]
+        return {name: self._canary.versions.get(name, "") for name in names}
 
     def _give_back(self, message: Message, reason: str) -> None:
         """A worker died with it in hand: one attempt less."""

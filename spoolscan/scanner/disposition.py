@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,6 +49,28 @@ class Fate:
 
     state: str
     mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """When a message was claimed, and judged (`time.monotonic`), and by which engines.
+
+    ``engines`` are the versions, by name, of those that saw something of it.
+    """
+
+    claimed: float
+    judged: float
+    engines: Mapping[str, str]
+
+    def told(self) -> dict[str, Any]:
+        """For the journal, now that it is where it belongs."""
+        now = time.monotonic()
+        steps = {"read and scanned": self.judged - self.claimed, "set in place": now - self.judged}
+        return {
+            "seconds": round(now - self.claimed, 4),
+            "step": [f"{name}: {seconds:.4f} s" for name, seconds in steps.items()],
+            "engine": [f"{name}: {version}" for name, version in self.engines.items()],
+        }
 
 
 def decide(report: Report, policy: Mapping[Cause, str]) -> Fate:
@@ -83,7 +106,13 @@ class Disposer:
             Cause.SEALED: scanner.sealed,
         }
 
-    def dispose(self, message: Message, report: Report, parts: Sequence[DecodedPart] = ()) -> Fate:
+    def dispose(
+        self,
+        message: Message,
+        report: Report,
+        parts: Sequence[DecodedPart] = (),
+        trail: Trail | None = None,
+    ) -> Fate:
         """Move the message where its report says.  Raises Gone, TemporaryFailure, ConfigError."""
         fate = decide(report, self._policy)
         tries = message.envelope.scan.tries
@@ -100,7 +129,7 @@ class Disposer:
             to=fate.state,
             parts=len(report.parts),
             found=", ".join(finding.name for finding in report.findings[:5]) or "-",
-            detail=self._detail(message, report),
+            detail=self._detail(message, report, trail),
         )
         return fate
 
@@ -145,7 +174,7 @@ class Disposer:
             return False
         return any(peer in network for network in self._networks)
 
-    def _detail(self, message: Message, report: Report) -> dict[str, Any]:
+    def _detail(self, message: Message, report: Report, trail: Trail | None) -> dict[str, Any]:
         """For the journal: all of the report, and whose mail it was."""
         envelope = message.envelope
         told = report.as_dict()
@@ -157,6 +186,7 @@ class Disposer:
             "name": gravest.name if gravest is not None and report.verdict else "",
             "findings": told["findings"][:_MOST_TOLD],
             "part": told["parts"][:_MOST_TOLD],
+            **({} if trail is None else trail.told()),
         }
 
     def _values(self, message: Message, report: Report, place: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import asyncio
 
 from spoolscan.config import Config
 from spoolscan.ready import notify
-from spoolscan.scanner.daemon import Scanner
 from spoolscan.spool import Spool
 
 
@@ -17,6 +16,10 @@ class Scanning:
         self._once = once
 
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
+        if self._once and not any(map(spool.names, ("incoming", "scanning"))):
+            return  # nothing is there to load engines for
+        from spoolscan.scanner.daemon import Scanner  # noqa: PLC0415 - slow to load
+
         scanner = Scanner(spool, settings)
         await scanner.run(end, once=self._once, ready=lambda: notify("READY=1"))
 

@@ -48,7 +48,7 @@ class Trouble:
         with self._lock:
             own = self._is_own(queue_id)
             tell = not own and self._goes_on()
-        log.event("scanner", queue_id, logging.WARNING, event="deferred", reason=reason, own=own)
+        log.event("scanner", queue_id, logging.WARNING, event="trouble", name=reason, own=own)
         if tell and self._config.notices.administrator:
             self._tell(queue_id, reason)
         return own

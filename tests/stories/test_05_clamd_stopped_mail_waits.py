@@ -21,7 +21,7 @@ def test_mail_waits_while_clamd_is_down_and_flows_when_it_is_back(
     clamd.stop()
     clean = gateway.send(OFFER)
     virus = gateway.send(with_attachment("Offer", "offer.doc", EICAR))
-    gateway.wait_for_log("event=deferred", count=3)
+    gateway.wait_for_log("event=trouble", count=3)
     assert postfix.delivered("bob@example.com") == []
     assert gateway.messages("outgoing") == []
     assert gateway.messages("quarantine") == []
@@ -41,7 +41,7 @@ def test_a_gateway_started_without_its_scanner_takes_mail_and_keeps_it(
     clamd.stop()
     gateway.start()
     gateway.send(OFFER)
-    gateway.wait_for_log("event=deferred")
+    gateway.wait_for_log("event=trouble")
     assert postfix.delivered("bob@example.com") == []
     clamd.start()
     postfix.wait_for("bob@example.com")
@@ -58,7 +58,7 @@ def test_the_administrator_is_told_once_when_it_lasts(
     notice = read(postfix.wait_for(ADMIN)[0])
     assert notice["Subject"].startswith("[spoolscan] mail is waiting: engine clamd at unix:")
     assert "nothing passes unscanned" in notice.get_content()
-    gateway.wait_for_log("event=deferred", count=gateway.log().count("event=deferred") + 2)
+    gateway.wait_for_log("event=trouble", count=gateway.log().count("event=trouble") + 2)
     clamd.start()
     postfix.wait_for("bob@example.com")
     assert len(postfix.delivered(ADMIN)) == 1

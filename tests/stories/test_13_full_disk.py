@@ -102,7 +102,7 @@ def test_mail_in_the_scanner_hands_stays_and_is_judged_when_there_is_room(
     queue_id = gateway.send(message)
     rubbish = fill(disk)
     gateway.send_signal("scanmail", signal.SIGCONT)
-    gateway.wait_for_log("event=deferred", count=2)
+    gateway.wait_for_log("event=trouble", count=2)
     assert gateway.messages("quarantine") == []
     assert gateway.messages("incoming") + gateway.messages("scanning") == [queue_id]
 

@@ -36,7 +36,7 @@ def test_the_next_hop_says_who_exists_and_is_remembered_while_it_is_down(
 
     spool = ("--spool", str(gateway.root))
     rows = json.loads(gateway.command(*spool, "recipients", "list", "--json").stdout)
-    assert {row["address"]: row["exists"] for row in rows} == {
+    assert {row["id"]: row["exists"] for row in rows} == {
         "bob@example.com": "yes",
         "nobody@example.com": "no",
     }

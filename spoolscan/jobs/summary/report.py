@@ -27,6 +27,7 @@ from spoolscan.jobs.timetable import last_due
 from spoolscan.journal import History
 from spoolscan.notices import POLICY, Templates, begin, post
 from spoolscan.queueid import QUEUE_ID
+from spoolscan.signatures import update
 from spoolscan.spool import Spool
 
 _WEEK = 7
@@ -77,6 +78,7 @@ def build(settings: Config, spool: Spool, period: Period) -> EmailMessage:
         "week": _of_a_day(week),
         "days": (period.end - period.begin) / timedelta(days=1),
         "stock": stock(spool),
+        "signatures": update.ages(settings, spool, period.end.timestamp()),
         "month": [(f"{day:%m-%d}", good, bad) for day, good, bad in month],
     }
     templates = Templates(settings.template_folders())

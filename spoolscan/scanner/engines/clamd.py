@@ -286,11 +286,12 @@ def _version(session: _Session) -> str:
 
 
 def _place(settings: ClamdSettings, text: str) -> _Place:
-    address = _address(settings, text)
+    address = parse_address(settings, text)
     return _Place(text, address, _by_file(settings, address))
 
 
-def _address(settings: ClamdSettings, text: str) -> Address:
+def parse_address(settings: ClamdSettings, text: str) -> Address:
+    """One address as it is written.  Raises ConfigError."""
     path = text.removeprefix("unix:")
     if path.startswith("/"):
         if len(os.fsencode(path)) > _LONGEST_UNIX_PATH or "\0" in path:

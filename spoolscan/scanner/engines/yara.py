@@ -11,7 +11,8 @@ the file; rules cannot include files.  A rule says what it means by its ``meta``
 
 The directory is looked at before each scan (one `stat` a file); when a file has changed, come or
 gone, the set is compiled anew and takes the old one's place only as a whole.  A bad edit keeps the
-old set and is told once.
+old set and is told once.  Every ``*.sha256`` there is a list of hashes (see `hashes`): a sample
+with one of them is infected.
 
 It never writes, never connects, and needs no other program.  Matching holds the interpreter's lock
 and is no safer than yara-x itself, so it belongs into a worker process; and that must be forked
@@ -22,6 +23,7 @@ the engine is made is a ConfigError with file, line and reason.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import math
 import time
@@ -33,9 +35,11 @@ import yara_x
 
 from spoolscan.config import YaraSettings
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.scanner.engines import hashes
 from spoolscan.scanner.engines.contract import Sample, Tell
 from spoolscan.verdict import Cause, Doubt, Finding, Verdict
 
+_KINDS = frozenset({".yar", ".sha256"})
 _VERDICTS = {"infected": Verdict.INFECTED, "banned": Verdict.BANNED}
 
 
@@ -53,6 +57,7 @@ class _File:
 class _RuleSet:
     rules: yara_x.Rules
     meanings: dict[tuple[str, str], tuple[Verdict, str]]  # (namespace, rule) -> verdict, name
+    hashes: dict[bytes, str]  # SHA-256 -> name
 
 
 class Yara:
@@ -96,6 +101,10 @@ class Yara:
         for rule in results.matching_rules:
             verdict, name = self._set.meanings[rule.namespace, rule.identifier]
             findings.append(Finding(verdict, sample.path, name, self.name))
+        if self._set.hashes:
+            known = self._set.hashes.get(hashlib.sha256(sample.data).digest())
+            if known is not None:
+                findings.append(Finding(Verdict.INFECTED, sample.path, known, self.name))
         return findings
 
     def reload(self) -> bool:
@@ -120,7 +129,9 @@ class Yara:
 
     def awake(self) -> str:
         version = importlib.metadata.version("yara-x")
-        return f"yara-x {version}, {len(self._set.meanings)} rules from {self._directory}"
+        listed = f", {len(self._set.hashes)} hashes" if self._set.hashes else ""
+        rules = f"{len(self._set.meanings)} rules{listed}"
+        return f"yara-x {version}, {rules} from {self._directory}"
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -131,7 +142,7 @@ def _files(directory: Path) -> tuple[_File, ...]:
     try:
         found = []
         for path in sorted(directory.iterdir()):
-            if path.suffix == ".yar":
+            if path.suffix in _KINDS:
                 status = path.stat()
                 found.append(_File(path, status.st_mtime_ns, status.st_size, status.st_ino))
     except OSError as error:
@@ -144,8 +155,12 @@ def _files(directory: Path) -> tuple[_File, ...]:
 def _compile(directory: Path, files: Sequence[_File]) -> _RuleSet:
     """Raises ConfigError naming file, line and what is wrong."""
     compiler = yara_x.Compiler(includes_enabled=False)
+    listed: dict[bytes, str] = {}
     for file in files:
         try:
+            if file.path.suffix == ".sha256":
+                listed.update(hashes.parse(file.path.read_bytes(), str(file.path)))
+                continue
             text = file.path.read_text("utf-8")
         except OSError as error:
             raise ConfigError(f"{file.path}: {error.strerror}") from None
@@ -160,7 +175,7 @@ def _compile(directory: Path, files: Sequence[_File]) -> _RuleSet:
     meanings = {(rule.namespace, rule.identifier): _meaning(directory, rule) for rule in rules}
     if not meanings:
         raise ConfigError(f"{directory}: no rule in any *.yar file there: nothing would be found")
-    return _RuleSet(rules, meanings)
+    return _RuleSet(rules, meanings, listed)
 
 
 def _explain(path: Path, error: dict[str, object]) -> str:

@@ -1,0 +1,1 @@
+"""How the gateway is, at this moment: facts, numbers for a monitor, and a port to ask at."""
