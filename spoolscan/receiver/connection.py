@@ -348,11 +348,11 @@ class Connection:
             self._clock = None
 
     async def _begin(self, event: DataStarts) -> Reply:
-        recipients = self._kept(event)
+        client = await self._client()
+        recipients = self._kept(event, client)
         self._dropping = not recipients
         if self._dropping:
             return GO_AHEAD
-        client = await self._client()
         session, utf8 = self._session, event.mail.utf8
         word = record.protocol(client, esmtp=session.esmtp, lmtp=session.terms.lmtp, utf8=utf8)
         lines = tuple(dict.fromkeys(line for one in self._rulings for line in one.extras))
@@ -374,7 +374,7 @@ class Connection:
         )
         return GO_AHEAD
 
-    def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
+    def _kept(self, event: DataStarts, client: Client) -> tuple[Recipient, ...]:
         """Those who get the message; the others are for the log alone."""
         kept = []
         for rcpt, ruling in zip(event.recipients, self._rulings, strict=True):
@@ -389,7 +389,9 @@ class Connection:
                     to=rcpt.recipient.text,
                 )
             else:
-                kept.append(Recipient(rcpt.recipient.text, extras=record.recipient_lines(rcpt)))
+                kept.append(
+                    Recipient(rcpt.recipient.text, extras=record.recipient_lines(rcpt, client))
+                )
         return tuple(kept)
 
     async def _write(self, data: bytes) -> None:
