@@ -350,18 +350,23 @@ def test_a_disk_too_full_for_the_parts_costs_no_second_notice_to_the_sender_eith
 # -- peers that drip -------------------------------------------------------------------------------
 
 
-async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+async def drip(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop: bytes = b"x"
+) -> bytes:
     """A byte now and then, as long as we are let; what we are told."""
 
     async def pour() -> None:
         while True:
-            writer.write(b"x")
+            writer.write(drop)
             await writer.drain()
             await asyncio.sleep(0.05)
 
     pouring = asyncio.create_task(pour())
     try:
-        return await asyncio.wait_for(reader.readline(), 30)
+        async with asyncio.timeout(30):
+            while (line := await reader.readline()).startswith(b"250 "):
+                pass
+            return line
     finally:
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
@@ -409,6 +414,30 @@ def test_a_message_that_drips_in_is_not_waited_for(tmp_path: Path) -> None:
                 writer.write(line + b"\r\n")
             assert (await reader.readline()).startswith(b"354 ")
             return await drip(reader, writer)
+        finally:
+            await place.stop(0)
+
+    assert asyncio.run(work()).startswith(b"421 4.4.2 ")
+    assert names(spool, "tmp") == []
+
+
+def test_a_message_that_drips_in_by_chunks_is_not_waited_for(tmp_path: Path) -> None:
+    """Each chunk is answered, and none of the answers begins the time anew."""
+    spool = spool_in(tmp_path)
+
+    async def work() -> bytes:
+        place = receiver(spool, data_timeout=0.5, min_rate=10_000)
+        await place.start()
+        try:
+            reader, writer = await asyncio.open_connection(*place.addresses[0])
+            await reader.readline()
+            writer.write(b"EHLO a\r\n")
+            while (await reader.readline())[3:4] != b" ":
+                pass
+            for line in (b"MAIL FROM:<a@example.net>", b"RCPT TO:<b@example.com>"):
+                writer.write(line + b"\r\n")
+                assert (await reader.readline()).startswith(b"250 ")
+            return await drip(reader, writer, b"BDAT 1\r\nx")
         finally:
             await place.stop(0)
 

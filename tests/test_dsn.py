@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spoolscan.envelope import Envelope, Recipient
+from spoolscan.envelope import Envelope, Recipient, ScanMark
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Outcome, Success, Wish
@@ -44,9 +44,16 @@ def raw_report(
     header: bytes = HEADER,
     texts: Templates = TEXTS,
     extras: tuple[tuple[str, str], ...] = (),
+    scan: str = "clean",
 ) -> bytes:
     """Built, put into the spool, and taken out of it."""
-    original = Envelope(sender, (Recipient("bob@example.com"),), arrived=ARRIVED, extras=extras)
+    original = Envelope(
+        sender,
+        (Recipient("bob@example.com"),),
+        arrived=ARRIVED,
+        scan=ScanMark(scan),
+        extras=extras,
+    )
     report = dsn.build(
         texts,
         "me.test",
@@ -272,6 +279,13 @@ def test_one_that_cannot_stand_in_a_report_comes_back_as_its_header(
     spool: Spool, header: bytes
 ) -> None:
     raw = raw_report(spool, header=header, extras=FULL)
+    assert parts(raw)[2].get_content_type() == "text/rfc822-headers"
+    assert b"SECRET" not in raw
+
+
+@pytest.mark.parametrize("scan", ["-", "released", "infected"])
+def test_nor_does_one_that_nobody_found_clean(spool: Spool, scan: str) -> None:
+    raw = raw_report(spool, extras=FULL, scan=scan)
     assert parts(raw)[2].get_content_type() == "text/rfc822-headers"
     assert b"SECRET" not in raw
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from talk import ENVELOPE, HELLO, TERMS, Talk, cuts, talk
 from test_session import FALSE_ENDS, SMUGGLED
 
+from spoolscan.domain import a_labels
 from spoolscan.receiver.attributes import NOTHING, Attributes
 from spoolscan.receiver.chunked import Chunked
 from spoolscan.receiver.dotted import BareLF
@@ -205,6 +206,18 @@ def test_an_address_in_utf8_is_taken_where_it_was_announced() -> None:
     assert start.mail.sender.text == "jürgen@bücher.example"
     assert start.mail.sender.domain == "xn--bcher-kva.example"
     assert start.recipients[0].recipient.local == "δοκιμή"
+
+
+@pytest.mark.parametrize("name", ["straße", "STRAẞE", "ας", "exam\ufe0fple", "example。com"])
+def test_a_domain_that_can_be_read_as_two_is_none(name: str) -> None:
+    """Ours by the IDNA of 2003, somebody else's by that of 2008: the next hop would relay."""
+    group = f"MAIL FROM:<a@b.example> SMTPUTF8\r\nRCPT TO:<bob@{name}.example>\r\n"
+    assert talk(HELLO, group.encode()).codes[-1] == "501"
+
+
+@pytest.mark.parametrize("name", ["bücher", "BÜCHER", "bu\u0308cher"])
+def test_a_domain_has_one_spelling_in_ascii(name: str) -> None:
+    assert a_labels(f"{name}.Example") == "xn--bcher-kva.example"
 
 
 def test_without_the_keyword_no_address_is_in_utf8() -> None:

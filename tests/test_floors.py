@@ -20,7 +20,10 @@ ROOT = Path(spoolscan.__file__).parent
 STAGES = ("receiver", "scanner", "forwarder", "jobs")
 
 FLOORS = {
-    "words": ["", "errors", "envelope", "verdict", "log", "queueid", "durations", "units", "share"],
+    "words": [
+        *["", "domain", "durations", "envelope", "errors", "log", "queueid", "share", "units"],
+        "verdict",
+    ],
     "hands": [
         *[
             "disk",

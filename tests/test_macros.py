@@ -13,7 +13,7 @@ from spoolscan.cli.samples import examples
 from spoolscan.cli.specimens import compound, zipped
 from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Tools, inspect
-from spoolscan.scanner.macros import MacroPolicy, Macros
+from spoolscan.scanner.macros import MacroPolicy, Macros, dde, ooxml
 from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.unpack import Member, biff, unpack
 from spoolscan.scanner.unpack.meter import Meter
@@ -382,3 +382,24 @@ def test_whatever_the_bytes_looking_never_raises(head: bytes, rest: bytes, name:
     macros.look(head + rest, ())
     for finding in macros.findings(MacroPolicy()):
         assert finding.name.startswith("macros, ")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"<w:fldSimple w:instr='DDEAUTO cmd /k calc'/>",
+        b"<w:instrText><![CDATA[DDEAUTO cmd /k calc]]></w:instrText>",
+        b"<w:instrText>DDE<!-- - -- -->AUTO cmd /k calc</w:instrText>",
+        b"<w:instrText x='" + b"a" * 300 + b"'>DDEAUTO cmd /k calc</w:instrText>",
+    ],
+    ids=["single quotes", "CDATA", "comment", "long attribute"],
+)
+def test_xml_is_read_in_all_its_ways_of_writing(part: bytes) -> None:
+    assert dde.COMMAND in set(ooxml.of_part(b"<w:document>" + part + b"</w:document>"))
+
+
+def test_attributes_may_be_long_and_have_any_letter() -> None:
+    told = b'Type="x/attachedTemplate" Target="http://a.example/" TargetMode="External"'
+    for other in (b'Id="r>1"', b"Id='\">'", b'Id="%b"' % (b"a" * 2000)):
+        part = b"<Relationships><Relationship %b %b/></Relationships>" % (other, told)
+        assert ooxml.TEMPLATE in set(ooxml.of_part(part))

@@ -222,7 +222,7 @@ def ignored(text: str) -> Ignored:
     [
         ("Win.Test-1", True),
         ("Win.*", True),
-        ("*", True),
+        ("*Test*", True),
         ("Win.Test-[12]", True),
         ("win.test-1", False),
         ("Win.Test", False),
@@ -248,6 +248,12 @@ def test_what_could_not_be_read_is_not_ignored() -> None:
 def test_a_mistake_is_told_with_file_and_line(line: str) -> None:
     with pytest.raises(ConfigError, match=r"ignore:2: .*allowed: NAME"):
         ignored(f"# first\n{line}\n")
+
+
+@pytest.mark.parametrize("line", ["*", "?*", "W*", "[A-Z]*.[a-z]*", "*-[0-9]"])
+def test_nobody_ignores_every_signature_by_mistake(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"ignore:1: .*every virus"):
+        ignored(line)
 
 
 def test_an_ignored_hit_does_not_outweigh_an_engine_that_is_down() -> None:

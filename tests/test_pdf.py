@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import io
+import itertools
 import zlib
 
 import pytest
@@ -239,6 +240,84 @@ def test_an_object_stream_with_a_predictor_is_read() -> None:
     assert b"/S /Launch" in member.data
 
 
+# --- what readers of PDF take, and what they do not read alike
+
+SCRIPT = b"@echo off\r\nrem nothing that is a file by its content\r\n" * 4
+PACKED = pdf_stream(zlib.compress(SCRIPT), b"/Filter /FlateDecode")
+SPEC = b"<< /F (a.bat) /EF << /F 3 0 R >> >>"
+IN_85 = base64.a85encode(SCRIPT) + b"~>"
+PLAIN = pdf(CATALOG, SPEC, PACKED)
+
+
+def differences(data: bytes) -> bytes:
+    """TIFF's predictor."""
+    return data[:1] + bytes(two - one & 0xFF for one, two in itertools.pairwise(data))
+
+
+def predicted(packed: bytes, parameters: bytes, *more: bytes) -> bytes:
+    about = b"/Filter [ /FlateDecode ] /DecodeParms " + parameters
+    return pdf(CATALOG, SPEC, pdf_stream(zlib.compress(packed), about), *more)
+
+
+LENGTH = b"%d" % len(SCRIPT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN.replace(b"3 0 obj", b"3 000000 obj").replace(b"3 0 R", b"000000000003 000000 R"),
+        PLAIN.replace(b"3 0 obj", b"3 % 3 0 obj\n0 obj"),
+        PLAIN.replace(b"3 0 obj", b"3 0 %\robj"),
+        PLAIN.replace(b"3 0 R", b"3 %\n0 R"),
+        PLAIN.replace(b"3 0 obj", b"9 0 obj3 0 obj"),
+        pdf(CATALOG, b"<< /F (a.bat) /EF << /F 4 0 R >> >>", PACKED, b"5 0 R", b"3 0 R"),
+        pdf(CATALOG, b"<< /S /JavaScript /JS 4 0 R >>", PACKED, b"3 0 R"),
+        pdf(CATALOG, b"<< /XFA 4 0 R >>", PACKED, b"[ (form) 3 0 R ]"),
+        pdf(CATALOG, SPEC, pdf_stream(IN_85, b"/F /ASCII85Decode")),
+        pdf(CATALOG, SPEC, pdf_stream(IN_85, b"/Filter 4 0 R"), b"5 0 R", b"/ASCII85Decode"),
+        pdf(CATALOG, SPEC, pdf_stream(IN_85, b"/Filter /A85 /DecodeParms << /Predictor 12 >>")),
+        predicted(differences(SCRIPT), b"<< /Predictor 2 /Columns %b >>" % LENGTH),
+        predicted(
+            b"\1" + differences(SCRIPT).ljust(70000, b" "), b"<</Predictor 11/Columns 70000>>"
+        ),
+        predicted(b"\2" + SCRIPT, b"[ 4 0 R ]", b"<</Predictor 5 0 R/Columns %b>>" % LENGTH, b"12"),
+        PLAIN.replace(b"%PDF-1.7", b"%FDF-1.2"),
+        PLAIN.replace(b"%PDF-1.7", b""),
+        bytes(2000) + PLAIN,
+    ],
+    ids=[
+        *("noughts", "comment in a number", "comment before obj", "comment in a reference"),
+        *("obj and number in one", "a long way to a file", "to a script", "to a form"),
+        *("short for Filter", "a long way to a filter", "predictor of what has none"),
+        *("TIFF predictor", "wide rows", "a long way to the predictor"),
+        *("FDF", "no beginning", "beginning far on"),
+    ],
+)
+def test_what_some_reader_takes_is_found(data: bytes) -> None:
+    assert any(SCRIPT in item.data for item in found_in(data) if isinstance(item, Member))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pdf(CATALOG, SPEC, pdf_stream(IN_85, b"/Filter /Crypt /Filter /ASCII85Decode")),
+        pdf(CATALOG, SPEC, pdf_stream(IN_85, b"/Filter /Crypt /F /ASCII85Decode")),
+        pdf(CATALOG, b"<< /F (a.bat) /EF null /EF << /F 3 0 R >> >>", PACKED),
+        pdf(CATALOG, SPEC, PACKED.replace(b"\nstream", b" " * 300 + b"\nstream")),
+        pdf(CATALOG, SPEC, PACKED.replace(b"<<", b"<< /Pad (" + b"x" * (1 << 20) + b")")),
+        pdf(CATALOG, SPEC, PACKED.replace(b"<<", b"<< /Pad " + b"[" * 70 + b"]" * 70)),
+        predicted(differences(SCRIPT), b"<< /Predictor 2 /BitsPerComponent 4 >>"),
+        predicted(b"\2" + SCRIPT, b"<< /Predictor 12 /Columns %d >>" % (1 << 30)),
+    ],
+    ids=[
+        *("two filters", "two kinds of filter", "two sets of files", "stream far behind"),
+        *("a long object", "a deep one", "TIFF predictor of bits", "endless rows"),
+    ],
+)
+def test_what_is_not_read_alike_is_not_clean(data: bytes) -> None:
+    assert Cause.UNREADABLE in causes(data)
+
+
 # --- bounds
 
 
@@ -258,12 +337,12 @@ def test_a_bomb_ends_at_the_bounds(bomb: bytes) -> None:
 
 
 def test_comments_cost_no_time() -> None:
-    assert found_in(b"%PDF-1.7\n" + b"1 0 obj<<>>%" * 9999) == []
-    assert found_in(b"%PDF-1.7\n1 0 obj<<>>" + b"%" * 99999) == []
+    for comments in (b"1 0 obj<<>>%" * 9999, b"1 0 obj<<>>" + b"%" * 99999, b"1%x\n0%\nobj" * 999):
+        assert not [it for it in found_in(b"%PDF-1.7\n" + comments) if isinstance(it, Member)]
 
 
 def test_deep_nesting_costs_no_stack() -> None:
-    assert found_in(pdf(b"[" * 99999 + b"]" * 99999, b"<< /A " * 9999)) == []
+    assert causes(pdf(b"[" * 99999 + b"]" * 99999, b"<< /A " * 9999)) == {Cause.UNREADABLE}
 
 
 # --- OneNote

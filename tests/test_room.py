@@ -264,6 +264,7 @@ FORGED = {
     "bytes behind the scratch": {"scan": "known", "samples": [[0, 1 << 60]]},
     "bytes before the scratch": {"scan": "known", "samples": [[-1, 10]]},
     "bytes at no number": {"scan": "known", "samples": [["0", "1"]]},
+    "the same bytes many times": {"scan": "known", "samples": [[0, 9]] * 2, "seconds": 1},
     "an engine that there is not": {"scan": "/bin/sh", "samples": []},
     "an engine by no name": {"scan": {}, "samples": []},
     "something else": {"open": "/etc/passwd"},

@@ -198,6 +198,12 @@ def test_an_empty_member_is_fine_whatever_its_method() -> None:
     assert causes(archive) == []
 
 
+def test_a_zip_whose_directory_leads_nowhere_is_a_doubt() -> None:
+    archive = zipped().replace(b"PK\3\4", b"PK\3\5")
+    assert causes(archive) == [Cause.UNREADABLE]
+    assert causes(b"MZ" + bytes(999) + archive) == [Cause.UNREADABLE]
+
+
 def test_an_empty_zip_is_fine() -> None:
     buffer = io.BytesIO()
     zipfile.ZipFile(buffer, "w").close()

@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from spoolscan.domain import a_labels
+
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 
 
@@ -15,7 +17,7 @@ def _domain(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        name = value.strip().rstrip(".").encode("idna").decode("ascii").lower()
+        name = a_labels(value.strip().rstrip(".")).lower()
     except UnicodeError as error:
         raise ValueError("allowed: a domain name such as example.com") from error
     if not _DOMAIN.fullmatch(name):

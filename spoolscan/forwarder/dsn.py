@@ -2,8 +2,8 @@
 
 Three kinds: that mail failed, that it is late, that it arrived (or was relayed to where nobody
 tells).  A sender who said nothing hears of the first two; NOTIFY= says otherwise for each
-recipient.  ENVID and ORCPT come back as they were given, RET=FULL brings a small message back
-whole, and in all other cases its header does, at most 20 KiB of it, by RFC 3462.
+recipient.  ENVID and ORCPT come back as they were given, RET=FULL brings a small and clean message
+back whole, and in all other cases its header does, at most 20 KiB of it, by RFC 3462.
 
 A report has the null reverse-path and ``Auto-Submitted: auto-replied`` (RFC 3834), so nothing
 answers it; none is made for a message that has the null reverse-path itself.  It is 7-bit
@@ -112,7 +112,8 @@ def build(
     report["Content-Type"] = 'multipart/report; report-type="delivery-status"'
     report.attach(_text(text))
     report.attach(_status([whole, *blocks]))
-    full = kind is FAILURE and said.get("RETN") == "FULL"
+    # What was released from quarantine is not sent on to whoever it says that it is from.
+    full = kind is FAILURE and original.scan.clean and said.get("RETN") == "FULL"
     report.attach(_original(content) if full and _is_returnable(content) else _header(content))
     return report
 

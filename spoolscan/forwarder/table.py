@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
 
+from spoolscan.domain import a_labels
 from spoolscan.errors import ConfigError
 
 BALANCE: Final = "balance"
@@ -53,10 +54,8 @@ def domain_of(address: str) -> str:
 def canonical(domain: str) -> str:
     """The one spelling domains are compared in.  What is no domain name stays as it is."""
     domain = domain.lower().rstrip(".")
-    if domain.isascii():
-        return domain
     try:
-        return domain.encode("idna").decode("ascii")
+        return a_labels(domain)
     except UnicodeError:
         return domain
 

@@ -23,6 +23,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from spoolscan.domain import a_labels
+
 PATH_CHARACTERS: Final = 512  # RFC 5321 4.5.3.1.3 asks for 256
 _DOMAIN_CHARACTERS: Final = 255
 _LABEL_CHARACTERS: Final = 63
@@ -157,10 +159,8 @@ def _is_plain(text: str) -> bool:
 
 def _ascii_domain(domain: str) -> str:
     """In A-labels.  Raises BadPath."""
-    if domain.isascii():
-        return domain
     try:
-        return domain.encode("idna").decode("ascii")
+        return a_labels(domain)
     except UnicodeError as error:
         raise BadPath("domain of the address is malformed") from error
 

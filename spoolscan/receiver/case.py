@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
+from spoolscan.domain import a_labels
 from spoolscan.receiver.address import Path
 from spoolscan.receiver.client import Client
 
@@ -68,10 +69,8 @@ class Case:
 def canonical_domain(text: str) -> str:
     """A domain as it is compared; what cannot be one stays as it is, in lower case."""
     name = _valid(text.removesuffix(".").lower())
-    if name.isascii():
-        return name
     try:
-        return name.encode("idna").decode("ascii").lower()
+        return a_labels(name)
     except UnicodeError:
         return name
 

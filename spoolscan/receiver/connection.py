@@ -75,7 +75,7 @@ class Connection:
         self._dropping = False  # nobody gets the message under way
         self._writing: Writing | None = None
         self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
-        self._waited = 0.0  # seconds for it since our last reply
+        self._waited = 0.0  # seconds for it since our last reply, or within one message
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
         self._link: Link | None = None
@@ -146,7 +146,7 @@ class Connection:
         """The house has less patience than when we began to wait."""
         clock = self._clock
         if clock is not None and not clock.expired():
-            left = self._left(in_data=self._session.state is State.DATA)
+            left = self._left(in_data=self._session.under_way)
             until = asyncio.get_running_loop().time() + left
             clock.reschedule(min(clock.when() or until, until))
 
@@ -226,7 +226,7 @@ class Connection:
                 self._session.answer(OK)
 
     async def _receive(self, link: Link) -> None:
-        in_data = self._session.state is State.DATA
+        in_data = self._session.under_way
         if self._stopping and not self._session.under_way:  # told while the last replies went out
             return
         began = time.monotonic()
@@ -251,7 +251,8 @@ class Connection:
     async def _send(self, link: Link) -> None:
         """Raises TimeoutError where the peer does not read what it is told."""
         if output := self._session.take_output():
-            self._waited, self._heard = 0.0, 0
+            if self._session.state is not State.BDAT:  # which is within a message: no new time
+                self._waited, self._heard = 0.0, 0
             await link.send(output, self._house.patience.data_seconds)
 
     async def _secure(self, link: Link) -> None:
@@ -347,11 +348,11 @@ class Connection:
             self._clock = None
 
     async def _begin(self, event: DataStarts) -> Reply:
-        recipients = self._kept(event)
+        client = await self._client()
+        recipients = self._kept(event, client)
         self._dropping = not recipients
         if self._dropping:
             return GO_AHEAD
-        client = await self._client()
         session, utf8 = self._session, event.mail.utf8
         word = record.protocol(client, esmtp=session.esmtp, lmtp=session.terms.lmtp, utf8=utf8)
         lines = tuple(dict.fromkeys(line for one in self._rulings for line in one.extras))
@@ -373,7 +374,7 @@ class Connection:
         )
         return GO_AHEAD
 
-    def _kept(self, event: DataStarts) -> tuple[Recipient, ...]:
+    def _kept(self, event: DataStarts, client: Client) -> tuple[Recipient, ...]:
         """Those who get the message; the others are for the log alone."""
         kept = []
         for rcpt, ruling in zip(event.recipients, self._rulings, strict=True):
@@ -388,7 +389,9 @@ class Connection:
                     to=rcpt.recipient.text,
                 )
             else:
-                kept.append(Recipient(rcpt.recipient.text, extras=record.recipient_lines(rcpt)))
+                kept.append(
+                    Recipient(rcpt.recipient.text, extras=record.recipient_lines(rcpt, client))
+                )
         return tuple(kept)
 
     async def _write(self, data: bytes) -> None:

@@ -24,6 +24,7 @@ from typing import Final, Self
 
 import re2
 
+from spoolscan.domain import a_labels
 from spoolscan.errors import ConfigError
 from spoolscan.receiver.address import BadPath, is_domain, parse_path
 
@@ -128,7 +129,7 @@ def _read(word: str) -> tuple[str, str]:
 def canonical(domain: str) -> str:
     """A domain as a `Path` has it: A-labels in lower case.  Raises ValueError."""
     try:
-        name = domain if domain.isascii() else domain.encode("idna").decode("ascii")
+        name = a_labels(domain)
     except UnicodeError as error:
         raise ValueError("not a domain") from error
     if not is_domain(name):

@@ -61,10 +61,17 @@ def message_lines(mail: Mail, client: Client) -> Lines:
     return tuple(line for line in lines if line[1])
 
 
-def recipient_lines(rcpt: Rcpt) -> Lines:
-    """NTFY and ORCP, each where the peer gave it."""
+def recipient_lines(rcpt: Rcpt, client: Client) -> Lines:
+    """NTFY and ORCP, each where the peer gave it.
+
+    A stranger is not told of success: his reverse-path may be anybody's, and the report would carry
+    a header of his making there.
+    """
     kind, semicolon, address = rcpt.orcpt.partition(";")
-    lines = (("NTFY", rcpt.notify), ("ORCP", f"{kind}{semicolon}{xtext(address)}"))
+    notify = rcpt.notify
+    if notify and not client.ours:
+        notify = ",".join(word for word in notify.split(",") if word != "SUCCESS") or "NEVER"
+    lines = (("NTFY", notify), ("ORCP", f"{kind}{semicolon}{xtext(address)}"))
     return tuple(line for line in lines if line[1])
 
 

@@ -85,11 +85,7 @@ class Broker:
         try:
             if "scan" in asked:
                 engine = self._engines[asked["scan"]]
-                samples = [
-                    # A number in place of the path, which is the sender's word.
-                    Sample((str(number),), _bytes(place, scratch))
-                    for number, place in enumerate(asked["samples"])
-                ]
+                samples = _samples(asked["samples"], scratch)
                 return _scanned(engine, samples, time.monotonic() + float(asked["seconds"]))
             command = commands.told(asked["run"], asked["word"])
             data = _bytes(asked["place"], scratch)
@@ -109,6 +105,19 @@ def _scanned(engine: Engine, samples: list[Sample], deadline: float) -> dict[str
         return {"findings": [finding.as_dict() for finding in engine.scan(samples, deadline)]}
     except TemporaryFailure as failure:
         return {"failure": str(failure)}
+
+
+def _samples(places: Any, scratch: Scratch) -> list[Sample]:
+    """One after the other, as they were put: the same bytes a thousand times would eat memory."""
+    samples: list[Sample] = []
+    end = 0
+    # A number in place of the path, which is the sender's word.
+    for number, (at, length) in enumerate(places):
+        if _natural(at) < end:
+            raise ValueError("samples that lie in one another")
+        end = at + _natural(length)
+        samples.append(Sample((str(number),), scratch.get(at, length)))
+    return samples
 
 
 def _bytes(place: Any, scratch: Scratch) -> bytes:

@@ -39,6 +39,7 @@ _GRAVITY: Final = ("note", "pass", "hold", "quarantine")
 # Decoded parts beside a quarantined message: so many times its size, and so many bytes anyway.
 _DECODED_RATIO: Final = 10
 _DECODED_BYTES: Final = 65_536
+_FILE: Final = 256  # bytes that a file takes at least, so that they are not endless either
 _MOST_TOLD: Final = 200  # findings, and parts, of one message in the journal
 
 
@@ -208,8 +209,9 @@ def _that_fit(parts: Sequence[DecodedPart], size: int) -> Iterator[DecodedPart]:
     """Those to be shown: a small message must not fill the disk, whatever it decodes to."""
     room = size * _DECODED_RATIO + _DECODED_BYTES
     for part in parts:
-        if part.size <= room:
-            room -= part.size
+        taken = max(part.size, _FILE)
+        if taken <= room:
+            room -= taken
             yield part
 
 

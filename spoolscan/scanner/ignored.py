@@ -22,6 +22,8 @@ from spoolscan.errors import ConfigError
 from spoolscan.verdict import Finding, Verdict
 
 _LINE: Final = re.compile(r"(\S+)(?:\s+until=(\d{4}-\d\d-\d\d))?")
+_WILD: Final = re.compile(r"\[[^\]]*\]|[*?]")
+_SHORTEST: Final = 3  # letters of a name: "*" would let every virus pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Ignored:
             if found is None:
                 raise ConfigError(
                     f"{path}:{number}: {line[:80]!r}: allowed: NAME, or NAME until=YYYY-MM-DD"
+                )
+            if len(_WILD.sub("", found[1])) < _SHORTEST:
+                raise ConfigError(
+                    f"{path}:{number}: {line[:80]!r}: fits nearly every signature, and would "
+                    "let every virus pass; write more of the name"
                 )
             entries.append(Entry(found[1], until))
         return cls(tuple(entries))

@@ -26,7 +26,6 @@ from spoolscan.cli.init import lay_out
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
-from spoolscan.receiver.intake import Writing
 from spoolscan.scanner import daemon
 from spoolscan.scanner.daemon import Scanner
 from spoolscan.scanner.inspect import inspect
@@ -138,18 +137,15 @@ class World:
 
     def receive(self, letter: Letter) -> str:
         """Its queue id: from here on it is promised.  Raises TemporaryFailure: it is not."""
-        writing = Writing(
-            self.spool,
-            Envelope(ALICE, tuple(map(Recipient, letter.recipients)), helo="mail.example.net"),
+        draft = self.spool.draft(
+            Envelope(ALICE, tuple(map(Recipient, letter.recipients)), helo="mail.example.net")
         )
         try:
-            writing.hold(b"Received: from mail.example.net by gate.example.com\r\n")
-            writing.write()
-            writing.hold(letter.data)
-            writing.commit()
+            draft.write(b"Received: from mail.example.net by gate.example.com\r\n")
+            draft.write(letter.data)
+            return draft.commit()
         finally:
-            writing.discard()
-        return writing.id
+            draft.discard()
 
     def scan(self) -> None:
         """A start of the scanner, and one pass: as ``scanmail --once``."""

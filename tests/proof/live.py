@@ -248,8 +248,11 @@ async def listening(gateway: Gateway) -> None:
 async def settle(gateway: Gateway, load: Load, peer: Peer) -> account.Account:
     """Let all of it end, and count."""
     gateway.kill_all()
-    gateway.start_all()
     spool = Spool(gateway.root)
+    for state in ("incoming", "scanning", "outgoing"):  # what failed is not waited for
+        for queue_id in spool.names(state):
+            spool.defer(spool.path(state, queue_id), time.time())
+    gateway.start_all()
     await drained(gateway, spool)
     gateway.kill_all()
     delivered = [one.data for one in peer.deliveries]

@@ -28,7 +28,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 _PARTS = ("spoolscan", "tests", "etc", "bin", "var-skeleton", "pyproject.toml", "README.rst")
-_PATIENCE = 300  # seconds for one; a mutant may hang, and is killed by that
+_PATIENCE = 900  # seconds for one; a mutant may hang, and is killed by that
 
 SPOOL = "tests/test_spool.py"
 CUTS = "tests/proof/test_proof.py::test_whatever_a_power_cut_leaves_nothing_is_lost_torn_or_passed"

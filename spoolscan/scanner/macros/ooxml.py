@@ -21,20 +21,23 @@ ENDLESS: Final = Trait("more fields or relationships than are read", 50, is_own=
 MOST: Final = 50_000  # of either in one part
 _HEAD: Final = 2048
 _LEADING: Final = b"\xef\xbb\xbf \t\r\n"
+_COMMENT: Final = compiled(rb"<!--.*?-->")
+_CDATA: Final = compiled(rb"<!\[CDATA\[(.*?)\]\]>")
 _TYPES: Final = b"/package/2006/content-types"
 _PROJECT: Final = compiled(rb"application/vnd\.ms-office\.vbaProject")
 _ADMITTED: Final = compiled(rb"macroenabled|application/vnd\.ms-excel\.sheet\.binary")
 _SHEET_TYPE: Final = compiled(rb"application/vnd\.ms-excel\.(?:intl)?macrosheet")
 _SHEET: Final = compiled(rb"<(?:\w{1,20}:)?macrosheet[\s>]")
-_RELATIONSHIP: Final = compiled(rb"<(?:\w{1,20}:)?Relationship\s([^>]{1,1000})")
+_ATTRIBUTES: Final = rb"((?:[^>\"']|\"[^\"]*\"|'[^']*')*)"  # ">" may stand in them
+_RELATIONSHIP: Final = compiled(rb"<(?:\w{1,20}:)?Relationship\s" + _ATTRIBUTES)
 _TARGET: Final = re.compile(r"(?i)\btarget\s{0,4}=\s{0,4}[\"']\s{0,40}([^\"']*)")
 _EXTERNAL: Final = re.compile(r"(?i)targetmode\s{0,4}=\s{0,4}[\"']\s{0,4}external")
 _EMBEDDED: Final = re.compile(r"(?i)/(?:oleobject|frame|subdocument|control)[\"']")
 _FAR: Final = re.compile(r"(?i)(?:https?|ftp|mhtml|ms-msdt|x-usc):")
 _SHARE: Final = re.compile(r"(?i)(?:file:)?(?:///?)?[/\\]{2}[^/\\]")  # no drive of one's own
 _INSTRUCTION: Final = compiled(
-    rb"(fldCharType\s{0,4}=\s{0,4}[\"']begin)|<(?:\w{1,20}:)?instrText[^>]{0,200}>([^<]*)<"
-    rb"|\binstr\s{0,4}=\s{0,4}\"([^\"]*)\""
+    rb"(fldCharType\s{0,4}=\s{0,4}[\"']begin)|<(?:\w{1,20}:)?instrText(?:\s[^>]*)?>([^<]*)<"
+    rb"|\binstr\s{0,4}=\s{0,4}(?:\"([^\"]*)\"|'([^']*)')"
 )
 _LINK: Final = compiled(
     rb"<(?:\w{1,20}:)?ddeLink\s[^>]{0,400}ddeService\s{0,4}=\s{0,4}[\"']\s{0,8}"
@@ -52,6 +55,9 @@ def is_xml(data: bytes) -> bool:
 
 def of_part(data: bytes) -> Iterator[Trait]:
     """One part of a document, or a whole one in the XML of Office 2003."""
+    data = _COMMENT.sub(b"", data)
+    if b"<![CDATA[" in data:
+        data = _CDATA.sub(_escaped, data)
     head = data[:_HEAD]
     if _TYPES in head:
         yield from _of_types(data)
@@ -68,6 +74,11 @@ def of_part(data: bytes) -> Iterator[Trait]:
     yield from dde.of_instructions(_instructions(data))
     if next(relationships, None) or data.count(b"instr") > MOST:
         yield ENDLESS
+
+
+def _escaped(section: re.Match[bytes]) -> bytes:
+    """A CDATA section (XML 1.0, 2.7) as it would stand without one."""
+    return section[1].replace(b"&", b"&amp;").replace(b"<", b"&lt;")
 
 
 def _of_types(data: bytes) -> Iterator[Trait]:
@@ -96,7 +107,7 @@ def _of_relationship(attributes: str) -> Iterator[Trait]:
 def _instructions(data: bytes) -> bytes:
     """The fields of a Word document, a line each; the pieces of one may stand in many runs."""
     pieces = (
-        b"\n" if piece[1] else piece[2] or b"\n%b\n" % (piece[3] or b"")
+        b"\n" if piece[1] else piece[2] or b"\n%b\n" % (piece[3] or piece[4] or b"")
         for piece in itertools.islice(_INSTRUCTION.finditer(data), MOST)
     )
     return html.unescape(b"".join(pieces).decode("latin-1")).encode("latin-1", "replace")

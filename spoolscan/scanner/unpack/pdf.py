@@ -44,8 +44,11 @@ _WORTHY: Final = frozenset(  # streams of these types are files, whoever points 
      "application/zip", "application/vnd.rar", "application/x-7z-compressed", "application/pdf",
      "application/vnd.ms-cab-compressed", "application/x-ole-storage", "application/rtf")
 )  # fmt: skip
+_NOTHING: Final = ("application/octet-stream", "text/plain")
 _TRIED: Final = 4096  # packed bytes of a stream that show what it is
 _END: Final = re.compile(rb"endstream|endobj")
+_BLANKS: Final = 64  # bytes in which a stream's end stands behind it
+_STEPS: Final = 32  # references that lead to one another
 
 
 class Pdf:
@@ -54,7 +57,11 @@ class Pdf:
     name = "PDF"
 
     def recognises(self, data: bytes) -> bool:
-        return b"%PDF-" in data[:_HEAD]
+        head = data[:_HEAD]
+        if b"%PDF-" in head or b"%FDF-" in head:
+            return True
+        # Some readers do without a beginning, or look for it further on.
+        return b"endobj" in data and sniff(data) in _NOTHING
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
         yield from _Document(data, budget).members()
@@ -93,6 +100,8 @@ class _Document:
         yield from self._active()
         if self._broken:
             yield Doubt(Cause.UNREADABLE, "PDF has a stream that cannot be read")
+        if self._tally.doubtful:
+            yield Doubt(Cause.UNREADABLE, "PDF has an object that readers do not read alike")
 
     def _unlock(self) -> bool:
         """False where it is encrypted, and nothing here opens it; else all strings are plain."""
@@ -154,13 +163,16 @@ class _Document:
                     ]
                     for reference in embedded.values():
                         if isinstance(reference, Reference):
-                            known = files.setdefault(reference.number, [])
+                            known = files.setdefault(self._stream_number(reference), [])
                             known += [name for name in names or [""] if name not in known]
                 for key in ("JS", "XFA"):
                     pieces = item.get(key)
+                    if isinstance(pieces, Reference) and isinstance(self._resolved(pieces), list):
+                        pieces = self._resolved(pieces)
                     for piece in pieces if isinstance(pieces, list) else [pieces]:
                         if isinstance(piece, Reference):
-                            scripts[piece.number] = "JavaScript" if key == "JS" else "form"
+                            number = self._stream_number(piece)
+                            scripts[number] = "JavaScript" if key == "JS" else "form"
         return files, scripts
 
     def _active(self) -> Iterator[Member]:
@@ -212,7 +224,7 @@ class _Document:
         if (
             isinstance(length, int)
             and length >= 0
-            and _END.match(self._data[start + length :].lstrip()[:9])
+            and _END.match(self._data[start + length : start + length + _BLANKS].lstrip())
         ):
             stop = start + length
         packed = self._plain(found, start, stop)
@@ -229,15 +241,45 @@ class _Document:
 
     def _about(self, found: Object) -> dict[str, Any]:
         """What the filters need to know, with references followed."""
-        keys = ("Filter", "DecodeParms", "DP")
-        about = {key: self._resolved(found.value[key]) for key in keys if key in found.value}
-        if isinstance(filters := about.get("Filter"), list):
-            about["Filter"] = [self._resolved(item) for item in filters]
+        keys = ("Filter", "DecodeParms", "DP", "F")
+        about = {key: self._followed(found.value[key]) for key in keys if key in found.value}
+        # Of a stream in the file itself "F" is no file, and for pdf.js short for "Filter".
+        if (short := about.pop("F", None)) is not None and _has_names(short):
+            both = "Filter" in about and about["Filter"] != short
+            about["Filter"] = Name("of two kinds") if both else short
         return about
 
+    def _followed(self, value: Any, deep: int = 3) -> Any:
+        """A value with the references in it followed, as deep as filters have any."""
+        value = self._resolved(value)
+        if deep and isinstance(value, list):
+            return [self._followed(item, deep - 1) for item in value]
+        if deep and isinstance(value, dict):
+            return {key: self._followed(item, deep - 1) for key, item in value.items()}
+        return value
+
     def _resolved(self, value: Any) -> Any:
-        """What a reference leads to, in one step."""
-        return self._values.get(value.number) if isinstance(value, Reference) else value
+        """What a reference leads to, be it by way of others."""
+        for _ in range(_STEPS):
+            if not isinstance(value, Reference):
+                return value
+            value = self._values.get(value.number)
+        return None
+
+    def _stream_number(self, reference: Reference) -> int:
+        """The number of the object that a reference leads to in the end."""
+        for _ in range(_STEPS):
+            following = self._values.get(reference.number)
+            if not isinstance(following, Reference):
+                break
+            reference = following
+        return reference.number
+
+
+def _has_names(value: Any) -> bool:
+    return isinstance(value, Name) or (
+        isinstance(value, list) and any(isinstance(item, Name) for item in value)
+    )
 
 
 def _is_top(found: Object) -> bool:

@@ -17,8 +17,10 @@ _SHORT: Final = {"Fl": "FlateDecode", "LZW": "LZWDecode", "AHx": "ASCIIHexDecode
 _NOTHING: Final = re.compile(rb"[\s\0]+")
 _NOT_HEX: Final = re.compile(rb"[^0-9A-Fa-f]")
 _NOT_85: Final = re.compile(rb"[^!-uz]")
-_PNG: Final = 10
+_PREDICTED: Final = ("FlateDecode", "Fl", "LZWDecode", "LZW")
+_TIFF, _PNG = 2, 10
 _MOST_FILTERS: Final = 8
+_LONGEST_ROW: Final = 1 << 24  # bytes
 _CLEAR, _END = 256, 257
 
 
@@ -41,7 +43,10 @@ def decoded(data: bytes, about: dict[str, Any], meter: Meter) -> _Made | None:
         made = _by(_SHORT.get(str(name), str(name)), data, settings, meter)
         if made is None:
             return None
-        data, whole = _unpredicted(made[0], settings), whole and made[1]
+        data, whole = made[0], whole and made[1]
+        if str(name) in _PREDICTED:
+            plain = _unpredicted(data, settings, meter)
+            data, whole = (data, False) if plain is None else (plain, whole)
     return data, whole
 
 
@@ -131,18 +136,37 @@ def _lzw(data: bytes, *, early: bool, meter: Meter) -> _Made:
     return b"".join(pieces), True
 
 
-def _unpredicted(data: bytes, settings: dict[str, Any]) -> bytes:
-    """PNG's predictors undone, as object streams may have them (7.4.4.4)."""
-    if _number(settings, "Predictor", 1) < _PNG:
+def _unpredicted(data: bytes, settings: dict[str, Any], meter: Meter) -> bytes | None:
+    """Predictors undone (7.4.4.4); None where that is not ours to do.  Raises LimitReached."""
+    predictor = _number(settings, "Predictor", 1)
+    if predictor == 1:
         return data
-    bits = _number(settings, "Colors", 1) * _number(settings, "BitsPerComponent", 8)
+    depth = _number(settings, "BitsPerComponent", 8)
+    bits = _number(settings, "Colors", 1) * depth
     step = max(1, bits // 8)
     size = (bits * _number(settings, "Columns", 1) + 7) // 8
-    if not 0 < size <= 1 << 16 or step > size:
-        return data
+    if not 0 < size <= _LONGEST_ROW or step > size:
+        return None
+    if predictor == _TIFF:
+        return _untiffed(data, step, size, meter) if depth == 8 else None
+    return _unpinged(data, step, size, meter) if predictor >= _PNG else None
+
+
+def _untiffed(data: bytes, step: int, size: int, meter: Meter) -> bytes:
+    """TIFF's predictor, of whole bytes."""
+    out = bytearray(data)
+    for at in range(0, len(out), size):
+        meter.budget.check_time()
+        for place in range(at + step, min(at + size, len(out))):
+            out[place] = out[place] + out[place - step] & 0xFF
+    return bytes(out)
+
+
+def _unpinged(data: bytes, step: int, size: int, meter: Meter) -> bytes:
     out = bytearray()
     above = bytearray(size)
     for at in range(0, len(data), size + 1):
+        meter.budget.check_time()
         row = bytearray(data[at + 1 : at + 1 + size])
         for place, byte in enumerate(row):
             left = row[place - step] if place >= step else 0
@@ -161,5 +185,6 @@ def _guess(kind: int, left: int, up: int, corner: int) -> int:
 
 
 def _number(settings: dict[str, Any], key: str, default: int) -> int:
+    """0 for what is no number, and for what no reader would take."""
     value = settings.get(key, default)
-    return value if isinstance(value, int) and 0 < value < 1 << 16 else default
+    return value if isinstance(value, int) and 0 < value < 1 << 31 else 0

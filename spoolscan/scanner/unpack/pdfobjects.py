@@ -12,24 +12,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import re2
+
 from spoolscan.scanner.bounds import LimitReached
 
 Value = Any
 
-_OBJECT: Final = re.compile(rb"(\d{1,10})[\s\0]+(\d{1,5})[\s\0]+obj(?![A-Za-z])")
+_LATIN1: Final = re2.Options()
+_LATIN1.encoding = re2.Options.Encoding.LATIN1
+# Comments may stand between all words, and make this pattern one for RE2, which never looks back.
+_APART_BY: Final = rb"(?:[\s\x00\x0b]|%[^\r\n]*[\r\n])+"
+_OBJECT: Final = re2.compile(rb"([0-9]+)" + _APART_BY + rb"([0-9]+)" + _APART_BY + rb"obj", _LATIN1)
 _TRAILER: Final = re.compile(rb"trailer(?=[\s\0]*<<)")
 _TOKEN: Final = re.compile(
     rb"(?:[\s\0]++|%[^\r\n]*+)*+"
     rb"(<<|>>|[\[\]({})]|<[0-9A-Fa-f\s\0]*>|/[^\s\0()<>\[\]{}/%]*|[^\s\0()<>\[\]{}/%]+|.)",
     re.DOTALL,
 )
-_REFERENCE: Final = re.compile(rb"[\s\0]+(\d{1,5})[\s\0]+R(?![A-Za-z])")
+_GAP: Final = re.compile(rb"(?:[\s\0]++|%[^\r\n]*+)*+")
+_REFERENCE: Final = re.compile(_GAP.pattern + rb"(\d{1,20}+)" + _GAP.pattern + rb"R(?![A-Za-z])")
 _NUMBER: Final = re.compile(rb"[+-][0-9]{1,10}")
 _WORDS: Final = {b"true": True, b"false": False}
 _IN_STRING: Final = re.compile(rb"[()\\]")
 _ESCAPE: Final = re.compile(rb"\\(?:([0-7]{1,3})|(\r\n|[\s\S]))")
 _HASH: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
-_STREAM: Final = re.compile(rb"(?:[\s\0]++|%[^\r\n]*+)*+stream(?:\r\n|\n|\r)?")
+_STREAM: Final = re.compile(_GAP.pattern + rb"stream(?:\r\n|\n|\r)?")
 _APART: Final = 256  # bytes at most between a dict and the word "stream"
 _LETTERS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _LONGEST: Final = 1 << 20  # bytes of one object, its stream apart
@@ -41,6 +48,12 @@ _MOST_WORDS: Final = 600_000
 _KEYS: Final = re.compile(
     rb"stream|[#\\%]|/(?:EF|EmbeddedFile|Filespec|JS|JavaScript|OpenAction|AA|Launch|RichMedia|XFA"
     rb"|SubmitForm|ImportData|GoTo[ER]|Encrypt|Root)(?![A-Za-z])"
+)
+
+
+# What makes a stream be a file, a script or other bytes.
+_DECISIVE: Final = frozenset(
+    ("EF", "JS", "S", "XFA", "Filter", "DecodeParms", "F", "DP", "Predictor", "Columns", "Encrypt")
 )
 
 
@@ -70,9 +83,10 @@ class Object:
 
 @dataclass(slots=True)
 class Tally:
-    """The words of one file that were read."""
+    """The words of one file that were read; whether all could be, in only one way."""
 
     words: int = 0
+    doubtful: bool = False
 
     def take(self) -> None:
         """Raises LimitReached."""
@@ -97,15 +111,27 @@ def objects(data: bytes, tally: Tally) -> Iterator[Object]:
         for found in pattern.finditer(data):
             behind = next(following, None)
             stop = len(data) if behind is None else behind.start()
+            if data[found.end() : found.end() + 1].isalpha():
+                continue
             if tally.passes_over(data, found.end(), stop):
                 continue
             value, end = value_at(data, found.end(), tally)
             work += end - found.end()
             if work > _TIMES * len(data):
                 raise LimitReached("PDF objects that lie in one another")
-            number, generation = map(int, found.groups() or (-1, 0))
-            stream = _STREAM.match(data, end, end + _APART) if isinstance(value, dict) else None
+            number, generation = map(_number, found.groups() or (b"-1", b"0"))
+            stream = None
+            if isinstance(value, dict):
+                stream = _STREAM.match(data, end, end + _APART)
+                gap = _GAP.match(data, end, end + _APART)
+                tally.doubtful |= gap is not None and gap.end() == end + _APART
             yield Object(number, generation, value, stream.end() if stream else None)
+
+
+def _number(digits: bytes) -> int:
+    """However many noughts stand before it; one that is too long for any reader is 0."""
+    digits = digits.lstrip(b"0") or b"0"
+    return int(digits) if len(digits) <= 10 else 0
 
 
 def value_at(data: bytes, at: int, tally: Tally) -> tuple[Value, int]:
@@ -124,12 +150,13 @@ def value_at(data: bytes, at: int, tally: Tally) -> tuple[Value, int]:
             kinds.append(token)
             open_lists.append([])
             if len(kinds) > _DEEPEST:
+                tally.doubtful = True
                 break
             continue
         if token in {b">>", b"]"}:
             if not kinds:
                 break
-            _close(kinds, open_lists)
+            _close(kinds, open_lists, tally)
         elif token in {b"endobj", b"stream", b"obj"}:
             at = found.start()
             break
@@ -138,12 +165,13 @@ def value_at(data: bytes, at: int, tally: Tally) -> tuple[Value, int]:
             open_lists[-1].append(value)
         if not kinds:
             break
+    tally.doubtful |= bool(kinds) and at >= stop
     while kinds:
-        _close(kinds, open_lists)
+        _close(kinds, open_lists, tally)
     return (open_lists[0][0] if open_lists[0] else None), at
 
 
-def _close(kinds: list[bytes], open_lists: list[list[Value]]) -> None:
+def _close(kinds: list[bytes], open_lists: list[list[Value]], tally: Tally) -> None:
     items = open_lists.pop()
     if kinds.pop() == b"[":
         open_lists[-1].append(items)
@@ -154,7 +182,8 @@ def _close(kinds: list[bytes], open_lists: list[list[Value]]) -> None:
         if key is None:
             key = str(item) if isinstance(item, Name) else None
         else:
-            found.setdefault(key, item)
+            # Some readers take the first of two, others the last.
+            tally.doubtful |= found.setdefault(key, item) != item and key in _DECISIVE
             key = None
     open_lists[-1].append(found)
 
@@ -169,11 +198,11 @@ def _atom(data: bytes, token: bytes, at: int) -> tuple[Value, int]:
     if token[:1] == b"<" and len(token) > 1:
         digits = re.sub(rb"[^0-9A-Fa-f]", b"", token)
         return bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode()), at
-    if token.isdigit() and len(token) <= 10:
+    if token.isdigit():
         reference = _REFERENCE.match(data, at)
         if reference is not None:
-            return Reference(int(token), int(reference[1])), reference.end()
-        return int(token), at
+            return Reference(_number(token), _number(reference[1])), reference.end()
+        return _number(token), at
     return int(token) if _NUMBER.fullmatch(token) else _WORDS.get(token), at
 
 

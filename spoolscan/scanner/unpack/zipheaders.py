@@ -90,7 +90,7 @@ class Place:
 
 
 def is_zip(data: bytes) -> bool:
-    """Whether this begins as a zip, or a local header stands anywhere in it.
+    """Whether this begins or ends as a zip, or a local header stands anywhere in it.
 
     In a container that others open member by member it must end as a zip too: what stands inside
     comes out whole in its turn, and may lie here in pieces.
@@ -99,7 +99,7 @@ def is_zip(data: bytes) -> bool:
         return True
     if data.startswith(_OTHERS) or is_tar(data):
         return _ends(data)
-    return _next(data, 0) >= 0
+    return _next(data, 0) >= 0 or (b"PK\1\2" in data and _ends(data))
 
 
 def _ends(data: bytes) -> bool:
