@@ -154,7 +154,7 @@ def test_a_message_half_received_when_the_receiver_is_killed_was_never_taken(
         client.mail("alice@example.net")
         client.rcpt("bob@example.com")
         client.docmd("DATA")
-        client.send(letter("cut short"))
+        client.send(letter("cut short", "A small one has no file before its end.\n" * 5_000))
         until(lambda: gateway.messages("tmp"), "a draft", tell=gateway.log)
         gateway.send_signal("smtpd", signal.SIGKILL)
         with pytest.raises(smtplib.SMTPServerDisconnected):
