@@ -351,9 +351,12 @@ def test_the_summary_and_the_list_show_the_ages(
     (in_force.root / "var" / "journal.db").unlink(missing_ok=True)
     assert cli.main(["--spool", str(in_force.root), "sigupdate"]) == 0  # a row for the journal
     assert capsys.readouterr().out == "partner: as it was\n"
-    text = report.build(settings, in_force.spool, report.last_day()).get_body(("plain",))
+    mail = report.build(settings, in_force.spool, report.last_day())
+    text, page = (mail.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
     assert "SIGNATURES\n  partner: " in text.get_content()
+    assert page is not None
+    assert "<td>partner</td>" in page.get_content()
     assert cli.main(["--spool", str(in_force.root), "sigupdate", "list", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["id"], told["serial"], told["trouble"]) == ("partner", 5, "")
