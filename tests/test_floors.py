@@ -39,6 +39,7 @@ FLOORS = {
             "ready",
             "users",
         ],
+        *["nexthop.resolve", "nexthop.tls"],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
@@ -58,13 +59,16 @@ FLOORS = {
         *["receiver.stdio", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
-        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),
         "forwarder.program",
         "forwarder.arrivals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
-    "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+    "thought": [
+        *["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+        *["nexthop", "nexthop.*"],
+    ],
 }
 ORDER = ["words", "thought", "hands", "inspect", "stages", "cli"]
 

@@ -13,12 +13,12 @@ from smtp_peer import Act, Peer
 from spoolscan import config
 from spoolscan.cli import main
 from spoolscan.cli.init import lay_out
-from spoolscan.errors import ConfigError
+from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.forwarder import destinations
-from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome
-from spoolscan.forwarder.resolve import Lookup, NoWay
+from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, Outcome
 from spoolscan.forwarder.routes import Maker
-from spoolscan.forwarder.table import Table
+from spoolscan.nexthop.resolve import Lookup, NoWay
+from spoolscan.nexthop.table import Table
 
 TABLE = """
 # a comment, and an empty line
@@ -221,7 +221,7 @@ def test_what_is_no_domain_can_never_be_delivered(domain: str) -> None:
     ],
 )
 def test_a_name_server_that_gives_no_answer_refuses_nobody(records: Mapping[str, Answer]) -> None:
-    with pytest.raises(NextHopDown):
+    with pytest.raises(TemporaryFailure):
         hosts(records)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from spoolscan import config
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.hop import Hop
-from spoolscan.forwarder.routes import Maker, for_domain
-from spoolscan.forwarder.table import Line, Table, domain_of
+from spoolscan.forwarder.routes import Maker
+from spoolscan.nexthop.table import Line, Table, domain_of
+from spoolscan.nexthop.url import for_domain
 
 _LARGEST = 16 * 1024 * 1024  # bytes of etc/routes
 
