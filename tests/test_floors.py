@@ -39,7 +39,7 @@ FLOORS = {
             "ready",
             "users",
         ],
-        *["nexthop.resolve", "nexthop.tls"],
+        *["nexthop.read", "nexthop.resolve", "nexthop.tls"],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
@@ -50,6 +50,7 @@ FLOORS = {
         *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
+        *["receiver.inquiry", "receiver.probe"],
         *["receiver.descriptors"],
         *(
             f"scanner.{name}"

@@ -20,14 +20,16 @@ from test_receiver import on_loop
 
 from spoolscan import config
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.nexthop.url import Address
 from spoolscan.receiver import answers, mailboxes
 from spoolscan.receiver.address import NULL, parse_path
 from spoolscan.receiver.answers import Answer, Answers
 from spoolscan.receiver.callout import Callout
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import Mail
+from spoolscan.receiver.inquiry import Inquiry
+from spoolscan.receiver.probe import Place as Whom
 from spoolscan.receiver.recipients import RecipientList
-from spoolscan.receiver.target import Target, parse_target
 from spoolscan.share import folder
 
 # -- the list --------------------------------------------------------------------------------------
@@ -143,8 +145,8 @@ def known(*addresses: str) -> dict[str, Callable[[str], str]]:
 
 @contextmanager
 def callout(server: Server, seconds: float = 60.0, connections: int = 4) -> Iterator[Callout]:
-    target = Target("127.0.0.1", server.port, lmtp=server.lmtp)
-    asking = Callout(target, "gate.example.com", seconds, connections)
+    place = Whom(Address("127.0.0.1", server.port), server.lmtp)
+    asking = Callout(place, "gate.example.com", seconds, connections)
     try:
         yield asking
     finally:
@@ -224,7 +226,7 @@ async def test_one_that_is_silent_is_waited_for_no_longer_than_it_may_take() -> 
 async def test_one_that_is_not_there_is_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asking = Callout(Target("127.0.0.1", free_port()), "gate.example.com", 60.0, 1)
+    asking = Callout(Whom(Address("127.0.0.1", free_port())), "gate.example.com", 60.0, 1)
     assert (await asking.ask(BOB)).known is None
     with monkeypatch.context() as patch:
         patch.setattr(asyncio, "open_connection", None)  # whoever calls it fails
@@ -288,7 +290,7 @@ def test_postfix_is_asked_about_hundreds_and_knows_its_own() -> None:
         pytest.skip(reason)
 
     async def work(port: int) -> list[bool | None]:
-        asking = Callout(Target("127.0.0.1", port), "gate.example.com", 60.0, 4)
+        asking = Callout(Whom(Address("127.0.0.1", port)), "gate.example.com", 60.0, 4)
         addresses = [BOB, DORA] * 5 + [f"nobody{number}@example.com" for number in range(100)]
         answers = await asyncio.gather(*map(asking.ask, addresses))
         asking.close()
@@ -304,9 +306,9 @@ def test_postfix_is_asked_about_hundreds_and_knows_its_own() -> None:
 
 def test_answers_are_found_again_by_another_process_and_cleared(tmp_path: Path) -> None:
     ours, theirs = (Answers(tmp_path / "x.sqlite", 1000) for _ in range(2))
-    ours.put(Answer(BOB, True, "250 ok", 5.0))
-    ours.put(Answer(DORA, True, "250 ok", 5.0))
-    ours.put(Answer(DORA, False, "550 no", 6.0))
+    ours.put(BOB, Answer(BOB, True, "250 ok", 5.0))
+    ours.put(DORA, Answer(DORA, True, "250 ok", 5.0))
+    ours.put(DORA, Answer(DORA, False, "550 no", 6.0))
     assert theirs.all() == [Answer(BOB, True, "250 ok", 5.0), Answer(DORA, False, "550 no", 6.0)]
     assert theirs.clear(DORA) == 1
     assert ours.get(DORA) is None
@@ -318,9 +320,9 @@ def test_answers_are_found_again_by_another_process_and_cleared(tmp_path: Path) 
 def test_however_many_names_are_tried_those_who_exist_stay(tmp_path: Path) -> None:
     answers = Answers(tmp_path / "x.sqlite", 300)
     for number in range(100):
-        answers.put(Answer(f"real{number}@x", True, "", float(number)))
+        answers.put(f"real{number}@x", Answer(f"real{number}@x", True, "", float(number)))
     for number in range(5000):
-        answers.put(Answer(f"tried{number}@x", False, "", 1000.0 + number))
+        answers.put(f"tried{number}@x", Answer(f"tried{number}@x", False, "", 1000.0 + number))
     kept = answers.all()
     assert 300 <= len(kept) < 400
     assert sum(bool(one.known) for one in kept) == 100
@@ -345,7 +347,7 @@ class Place:
         self.settings = config.Config(root=folder, site=site, recipients=chosen)
         self.now = 1_000_000.0
         self.link = mailboxes.Asked(
-            Callout(self.settings.callout, "gate.example.com", 60.0, 2),
+            Inquiry(self.settings),
             mailboxes.Memory(self.settings),
             frozenset({"example.com"}),
             chosen,
@@ -464,33 +466,3 @@ def test_who_cannot_be_asked_is_no_next_hop_for_a_callout(tmp_path: Path) -> Non
     settings = config.Config(root=tmp_path, recipients=config.Recipients(check="callout"))
     with pytest.raises(ConfigError, match=r"recipients\.ask: maildir:maildir cannot be asked"):
         mailboxes.make(settings)
-
-
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
-        ("smtp://a.example", Target("a.example", 25)),
-        ("smtp://[::1]:2525?tls=none", Target("::1", 2525)),
-        ("lmtp://a.example", Target("a.example", 24, lmtp=True)),
-        ("lmtp:///run/lmtp", Target(path="/run/lmtp", lmtp=True)),
-        *(
-            (url, None)
-            for url in (
-                "",
-                "mx:",
-                "smtp://",
-                "smtp:///run/x",
-                "maildir:/x",
-                "lmtp:///",
-                "smtp://a:0",
-            )
-        ),
-        ("smtp://a:99999", None),
-    ],
-)
-def test_a_target_is_a_host_or_a_socket(url: str, target: Target | None) -> None:
-    if target is None:
-        with pytest.raises(ValueError, match=r"allowed|range"):
-            parse_target(url)
-    else:
-        assert parse_target(url) == target
