@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import certificates
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from test_receiver import on_loop
 
 from spoolscan import config
 from spoolscan.errors import ConfigError, TemporaryFailure
+from spoolscan.nexthop.options import Options
 from spoolscan.nexthop.url import Address
 from spoolscan.receiver import answers, mailboxes
 from spoolscan.receiver.address import NULL, parse_path
@@ -189,6 +192,14 @@ async def test_the_next_hop_is_asked_by_one_connection_and_gets_no_mail(lmtp: bo
         ("RCPT", "250" + "x" * 9000, "answered with an endless line"),
         ("RCPT", "250-ok\r\n" * 200 + "250 ok", "answered without end"),
         ("RCPT", "250-ok\r\n550 no", "answered with no SMTP"),
+        ("RCPT", "554 5.7.1 relay access denied", "554 5.7.1 relay access denied"),
+        ("RCPT", "554 relay access denied", "554 relay access denied"),
+        ("RCPT", "550 5.7.1 not for you", "550 5.7.1 not for you"),
+        ("RCPT", "550-5.7.1 not for\r\n550 5.1.1 you", "550 5.7.1 not for"),
+        ("RCPT", "550 5.1.8 bad null sender", "550 5.1.8 bad null sender"),
+        ("RCPT", "550 5.2.2 full", "550 5.2.2 full"),
+        ("RCPT", "503 5.5.1 what?", "503 5.5.1 what?"),
+        ("RCPT", "530 5.7.0 STARTTLS first", "530 5.7.0 STARTTLS first"),
     ],
 )
 def test_what_is_no_answer_is_none(step: str, answer: Answered, words: str) -> None:
@@ -200,6 +211,31 @@ def test_what_is_no_answer_is_none(step: str, answer: Answered, words: str) -> N
         assert words in found.words
         assert found.known is None
         assert found.words.isprintable()
+
+    story()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "550 unknown user",
+        "550 5.1.1 unknown user",
+        "550-5.1.1 unknown\r\n550 5.1.1 user",
+        "550 #5.1.0 address rejected",
+        "550 5.1.10 recipient not found",
+        "550 5.2.1 disabled",
+        "550 5.4.1 recipient address rejected",
+        "551 user not local",
+        "553 5.3.0 unknown user",
+        "554 5.1.1 unknown user",
+    ],
+)
+def test_a_refusal_that_speaks_of_the_mailbox_is_a_no(answer: str) -> None:
+    @on_loop
+    async def story() -> None:
+        async with Server({"RCPT": answer}) as server:
+            with callout(server) as asking:
+                assert (await asking.ask(BOB)).known is False
 
     story()
 
@@ -220,6 +256,56 @@ async def test_one_that_is_silent_is_waited_for_no_longer_than_it_may_take() -> 
     assert {one.known for one in answers} == {None}
     assert all("no answer within 0.2 s" in one.words for one in answers)
     assert server.connections < 10  # the others were not made to wait for it
+
+
+@on_loop
+async def test_silence_about_one_says_nothing_of_the_next() -> None:
+    async with Server({"RCPT": lambda who: Act.HANG if who == DORA else "250 ok"}) as server:
+        with callout(server, 0.5, connections=1) as asking:
+            assert (await asking.ask(DORA)).known is None
+            assert (await asking.ask(BOB)).known
+
+
+@on_loop
+async def test_who_waited_in_vain_for_a_connection_has_no_answer_and_shuts_nobody_out() -> None:
+    async with Server(known(BOB)) as server:
+        with callout(server, 0.2, connections=1) as asking:
+            await asking._free.acquire()  # as a tarpit would
+            found = await asking.ask(DORA)
+            assert found.known is None
+            assert "busy with other questions for 0.2 s" in found.words
+            assert not asking.rests
+        with callout(server, connections=1) as asking:
+            await asking._free.acquire()
+            waiting = asyncio.create_task(asking.ask(BOB))
+            await asyncio.sleep(0)
+            asking._free.release()
+            assert (await waiting).known
+    assert server.commands.count(f"RCPT TO:<{DORA}>") == 0
+
+
+@on_loop
+async def test_one_that_refuses_a_connection_is_asked_by_those_that_stand() -> None:
+    greeted = 0
+
+    def greeting(_: str) -> str:
+        nonlocal greeted
+        greeted += 1
+        return "220 peer.test" if greeted == 1 else "421 4.7.0 too many connections"
+
+    def rcpt(address: str) -> Answered:
+        return Act.HANG if address == DORA else "250 ok"
+
+    async with Server({"CONNECT": greeting, "RCPT": rcpt}) as server:
+        with callout(server, connections=3) as asking:
+            assert (await asking.ask(BOB)).known
+            hanging = asyncio.create_task(asking.ask(DORA))
+            while f"RCPT TO:<{DORA}>" not in server.commands:
+                await asyncio.sleep(0.01)
+            found = await asking.ask("carol@example.com")
+            assert "421 4.7.0 too many connections" in found.words
+            assert not asking.rests
+            hanging.cancel()
 
 
 @on_loop
@@ -282,6 +368,81 @@ async def test_an_internationalized_address_is_asked_only_where_it_is_understood
         with callout(server) as asking:
             assert (await asking.ask(address)).known
     assert "MAIL FROM:<> SMTPUTF8" in server.commands
+
+
+# TLS to it
+
+
+def secure() -> ssl.SSLContext:
+    return certificates.server("mail.example.com")
+
+
+async def asked(server: Server, options: Options) -> Answer:
+    """About BOB."""
+    place = Whom(Address("127.0.0.1", server.port), options=options)
+    asking = Callout(place, "gate.example.com", 60.0, 1)
+    try:
+        return await asking.ask(BOB)
+    finally:
+        asking.close()
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_it_is_asked_in_tls_with_a_certificate_where_that_is_demanded(
+    tmp_path: Path, implicit: bool
+) -> None:
+    @on_loop
+    async def story() -> None:
+        ca = certificates.trusted(tmp_path)
+        async with Server(known(BOB), tls=secure(), implicit=implicit) as server:
+            for name, right in (("mail.example.com", True), ("mail.example.org", None)):
+                options = Options(tls="verify", implicit=implicit, name=name, ca=ca)
+                answer = await asked(server, options)
+                assert answer.known is right
+            assert "certificate not trusted" in answer.words
+        expected = ["EHLO"] if implicit else ["EHLO", "STARTTLS", "EHLO"]
+        said = [line.split(" ")[0] for line in server.commands]
+        assert said[: len(expected) + 2] == [*expected, "MAIL", "RCPT"]
+        assert said.count("RCPT") == 1
+
+    story()
+
+
+@on_loop
+async def test_it_is_not_asked_in_the_clear_where_tls_is_demanded() -> None:
+    async with Server(known(BOB)) as server:
+        answer = await asked(server, Options(tls="encrypt"))
+        assert answer.known is None
+        assert "offers no STARTTLS, and tls=encrypt is set for it" in answer.words
+        assert (await asked(server, Options(tls="may"))).known
+    async with Server(known(BOB), tls=secure()) as server:
+        assert (await asked(server, Options(tls="none"))).known
+        assert "STARTTLS" not in server.commands
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["454 4.7.0 no entropy", "421 busy", Act.DROP, Then(b"220 go\r\nno handshake at all\r\n")],
+)
+def test_tls_that_fails_is_done_without_only_where_it_was_a_wish(broken: Answered) -> None:
+    @on_loop
+    async def story() -> None:
+        async with Server({"STARTTLS": broken, **known(BOB)}, tls=secure()) as server:
+            assert (await asked(server, Options(tls="may"))).known
+            assert (await asked(server, Options(tls="encrypt"))).known is None
+            assert server.commands.count(f"RCPT TO:<{BOB}>") == 1
+
+    story()
+
+
+@on_loop
+async def test_what_is_said_in_the_clear_behind_starttls_is_no_answer_in_tls() -> None:
+    """Somebody on the way puts his own answers behind the server's 220 (RFC 3207 section 5)."""
+    forged = "220 go\r\n250-peer.test\r\n250 SMTPUTF8\r\n250 ok\r\n250 ok"
+    async with Server({"STARTTLS": forged, **known()}, tls=secure()) as server:
+        answer = await asked(server, Options(tls="encrypt"))
+    assert answer.known is None
+    assert "in the clear behind its answer to STARTTLS" in answer.words
 
 
 @pytest.mark.real

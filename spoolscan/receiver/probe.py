@@ -100,18 +100,8 @@ class Probe:
         await self._connect(tls if tls is not None and tls.implicit else None)
         self._wanted(await self._read(), "the greeting")
         await self._greet(hostname)
-        if tls is None or tls.implicit:
-            return
-        policy = self._place.options.tls
-        if "STARTTLS" in self._features:
-            said = await self._say("STARTTLS")
-            if said.code == 220:
-                await self._shake_hands(tls)
-                await self._greet(hostname)
-            elif policy != "may":
-                raise Unanswered(f"answered STARTTLS with {said.text}")
-        elif policy != "may":
-            raise Unanswered(f"offers no STARTTLS, and tls={policy} is set for it")
+        if tls is not None and not tls.implicit and await self._secure(tls):
+            await self._greet(hostname)
 
     async def ask(self, address: str) -> Answer:
         self._stop_timer()
@@ -161,6 +151,25 @@ class Probe:
         self._wanted(hello, "our hello")
         self._features = frozenset(line.split(" ")[0].upper() for line in hello.lines[1:])
 
+    async def _secure(self, tls: Tls) -> bool:
+        """Whether there is TLS now.  Raises TlsFailed, and Unanswered where there must be TLS."""
+        policy = self._place.options.tls
+        if "STARTTLS" not in self._features:
+            if policy != "may":
+                raise Unanswered(f"offers no STARTTLS, and tls={policy} is set for it")
+            return False
+        try:
+            said = await self._say("STARTTLS")
+            if said.code == 220:
+                await self._shake_hands(tls)
+        except Unanswered as error:
+            raise TlsFailed(str(error)) from error
+        except OSError as error:
+            raise TlsFailed(reason(error)) from error
+        if said.code == 421 or (said.code != 220 and policy != "may"):
+            raise TlsFailed(f"answered STARTTLS with {said.text}")
+        return said.code == 220
+
     async def _shake_hands(self, tls: Tls) -> None:
         """What comes in the clear behind the answer to STARTTLS is not read as if within TLS."""
         writer = cast(asyncio.StreamWriter, self._writer)
@@ -169,10 +178,7 @@ class Probe:
             async with asyncio.timeout(0):
                 if await self._reader.read(1):
                     raise Unanswered("spoke in the clear behind its answer to STARTTLS")
-        try:
-            await writer.start_tls(tls.context, server_hostname=tls.name or None)
-        except OSError as error:
-            raise TlsFailed(reason(error)) from error
+        await writer.start_tls(tls.context, server_hostname=tls.name or None)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
