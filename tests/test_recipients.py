@@ -454,14 +454,22 @@ def test_postfix_is_asked_about_hundreds_and_knows_its_own() -> None:
 
     async def work(port: int) -> list[bool | None]:
         asking = Callout(Whom(Address("127.0.0.1", port)), "gate.example.com", 60.0, 4)
-        addresses = [BOB, DORA] * 5 + [f"nobody{number}@example.com" for number in range(100)]
+        odd = [
+            '"a>b"@example.com',
+            '"a@b"@example.com',
+            "bob@elsewhere.example",
+            r'"b\ob"@example.com',
+        ]
+        addresses = odd + [BOB, DORA] * 5 + [f"nobody{number}@example.com" for number in range(100)]
         answers = await asyncio.gather(*map(asking.ask, addresses))
         asking.close()
         return [answer.known for answer in answers]
 
-    with PostfixServer([BOB], answers={DORA: "452 4.2.2 full"}) as postfix:
+    boxes = [BOB, "a>b@example.com"]
+    with PostfixServer(boxes, answers={DORA: "452 4.2.2 full"}) as postfix:
         found = asyncio.run(work(postfix.port))
-    assert found == [True, None] * 5 + [False] * 100
+    # Both in the middle are relaying to it, which is denied, and no word about a recipient.
+    assert found == [True, None, None, True] + [True, None] * 5 + [False] * 100
 
 
 # -- whom to ask -----------------------------------------------------------------------------------
