@@ -113,7 +113,7 @@ def test_a_file_with_a_next_hop_that_makes_no_sense_is_refused(tmp_path: Path) -
 def test_without_a_file_all_goes_to_the_next_hop_unless_a_file_is_named(tmp_path: Path) -> None:
     read = destinations.read_table(settings(tmp_path, next_hop="smtp://a"))
     assert read.find("x@example.com").urls == ("smtp://a",)
-    with pytest.raises(ConfigError, match="ruotes: No such file .*; it must be there"):
+    with pytest.raises(ConfigError, match=r"ruotes: No such file .*; it must be there"):
         destinations.read_table(settings(tmp_path, routes="etc/ruotes"))
 
 
