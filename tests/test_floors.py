@@ -56,8 +56,11 @@ FLOORS = {
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
-        *["receiver.stdio", "receiver.visitor"],
+        *(
+            f"receiver.{name}"
+            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
+        ),
+        *["receiver.stdio", "receiver.tls", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
