@@ -26,7 +26,9 @@ FLOORS = {
     ],
     "hands": [
         *[
+            "aio",
             "disk",
+            "syncer",
             "spool",
             "config",
             "config.*",
@@ -56,8 +58,11 @@ FLOORS = {
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
-        *["receiver.stdio", "receiver.visitor"],
+        *(
+            f"receiver.{name}"
+            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
+        ),
+        *["receiver.stdio", "receiver.tls", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
@@ -192,7 +197,9 @@ def test_whoever_may_touch_the_disk_does() -> None:
 
 
 def test_only_the_spool_and_the_maildir_know_the_disk() -> None:
-    assert {name for name in MODULES if "disk" in _ours(name)} == {"spool", "forwarder.maildir"}
+    """And what syncs for an event loop, which is given descriptors and opens directories."""
+    knowing = {"spool", "forwarder.maildir", "syncer", "aio"}
+    assert {name for name in MODULES if "disk" in _ours(name)} == knowing
 
 
 def test_the_spool_and_the_maildir_reach_the_disk_by_the_disk_module_alone() -> None:
