@@ -26,7 +26,7 @@ from spoolscan import config
 from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.nexthop.options import Options
 from spoolscan.nexthop.url import Address
-from spoolscan.receiver import answers, mailboxes
+from spoolscan.receiver import answers, inquiry, mailboxes
 from spoolscan.receiver.address import NULL, parse_path
 from spoolscan.receiver.answers import Answer, Answers
 from spoolscan.receiver.callout import Callout
@@ -263,7 +263,7 @@ async def test_one_that_is_silent_is_waited_for_no_longer_than_it_may_take() -> 
 @on_loop
 async def test_silence_about_one_says_nothing_of_the_next() -> None:
     async with Server({"RCPT": lambda who: Act.HANG if who == DORA else "250 ok"}) as server:
-        with callout(server, 0.5, connections=1) as asking:
+        with callout(server, 3.0, connections=1) as asking:
             assert (await asking.ask(DORA)).known is None
             assert (await asking.ask(BOB)).known
 
@@ -623,6 +623,20 @@ async def test_whoever_is_named_in_the_settings_is_asked_whatever_the_routes_say
     async with Server(known(BOB)) as server:
         routed = Routed(tmp_path, "example.com maildir:/x\n", ask=url(server))
         assert [await routed.ask(one) for one in (BOB, DORA)] == [True, False]
+        routed.inquiry.close()
+
+
+@on_loop
+async def test_next_hops_of_the_past_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inquiry, "_CALLOUTS", 2)
+    async with Server(known(BOB)) as server:
+        routed = Routed(tmp_path, f"example.com {url(server)}\n")
+        for name in ("127.0.0.1", "localhost", "127.0.0.2"):
+            routed.file.write_text(f"example.com smtp://{name}:{server.port}\n")
+            assert await routed.ask() is (None if name == "127.0.0.2" else True)
+        assert len(routed.inquiry._callouts) == 2
         routed.inquiry.close()
 
 
