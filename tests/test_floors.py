@@ -62,6 +62,7 @@ FLOORS = {
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
         "forwarder.program",
         "forwarder.arrivals",
+        "forwarder.removals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],

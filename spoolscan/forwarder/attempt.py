@@ -54,6 +54,18 @@ class Work:
         recipients = self.message.envelope.recipients
         return all(recipients[index].state == LATE for index, _ in self.pending)
 
+    def is_over(self, outcomes: Mapping[int, Outcome]) -> bool:
+        """Each recipient has it, and nobody is to be told so by us."""
+        return len(outcomes) == len(self.pending) and all(
+            outcome.fate is Fate.DELIVERED
+            and (outcome.success is Success.PASSED or not self._is_asked_for(index))
+            for index, outcome in outcomes.items()
+        )
+
+    def _is_asked_for(self, index: int) -> bool:
+        wanted = wish(self.message.envelope.recipients[index]).notify
+        return bool(self.message.envelope.sender) and dsn.SUCCESS.is_wanted(wanted)
+
 
 def take(spool: Spool, queue_id: str, due: float) -> Work:
     """Open a message of outgoing/, and read no more than its envelope.  Raises as `Spool.open`."""
