@@ -110,6 +110,7 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
         envid=said.get("ENVI", ""),
         wishes={index: wish(message.envelope.recipients[index]) for index in wanted},
         origin=origin(message.envelope),
+        whole=top + start if not rest else None,
     )
 
 
