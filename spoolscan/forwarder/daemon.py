@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 _EVENTS = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
 
+_LISTING_PAUSE = 0.01  # seconds at least between two listings
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
 _HOPS_AT_ONCE = 20  # for one message
@@ -145,10 +146,11 @@ class Forwarder:
                 await self._list()
             except Exception as error:
                 log.event("forwarder", "-", logging.ERROR, problem=words(error))
-            took = time.monotonic() - began
+            ended = time.monotonic()
             self._news.set()
             await watch.wait(self._soonest)
-            await asyncio.sleep(_LISTING_COST * took)
+            pause = max(_LISTING_COST * (ended - began), _LISTING_PAUSE)
+            await asyncio.sleep(ended + pause - time.monotonic())
 
     async def _list(self, skip: Set[str] = frozenset()) -> int:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
