@@ -361,17 +361,6 @@ class Connection:
             self._writing = self._house.intake.begin(client, envelope)
         except Exception as error:
             return self._house.intake.reply_to(error, "-")
-        log.event(
-            "receiver",
-            self._id,
-            event="begun",
-            peer=self._peer,
-            name=envelope.peer_name,
-            helo=envelope.helo,
-            sender=envelope.sender,
-            recipients=len(envelope.recipients),
-            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
-        )
         return GO_AHEAD
 
     def _kept(self, event: DataStarts, client: Client) -> tuple[Recipient, ...]:
@@ -415,8 +404,20 @@ class Connection:
             await self._discard()
             return self._house.intake.reply_to(error, writing.id)
         self._writing = None
-        detail = record.of_received(writing.client, writing.envelope, writing.age)
-        log.event("receiver", writing.id, event="received", size=writing.size, detail=detail)
+        envelope = writing.envelope
+        log.event(
+            "receiver",
+            writing.id,
+            event="received",
+            peer=self._peer,
+            host=envelope.peer_name,
+            helo=envelope.helo,
+            sender=envelope.sender,
+            recipients=len(envelope.recipients),
+            size=writing.size,
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
+            detail=record.of_received(writing.client, envelope, writing.age),
+        )
         return Reply(250, "2.0.0", f"queued as {writing.id}")
 
     async def _discard(self) -> None:
