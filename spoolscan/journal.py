@@ -73,6 +73,7 @@ _BATCH: Final = 5000  # rows of one transaction
 _GATHER: Final = 1.0  # seconds in which rows gather for the next
 _PATIENCE: Final = 5.0  # seconds to wait for another process's transaction
 _LONGEST: Final = 1000  # characters of one column
+_encode: Final = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
         _text(said.pop("name", None)),
         said.pop("size", None),
         said.pop("seconds", None),
-        json.dumps(said, default=str),
+        _encode(said),
     )
 
 

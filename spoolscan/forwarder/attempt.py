@@ -21,6 +21,7 @@ The functions here block, and are called in a thread.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,7 @@ from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
 CHUNK: Final = 65_536
+_EVENTS: Final = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,29 @@ def scanned_line(work: Work, hostname: str) -> bytes:
     if not work.message.envelope.scan.clean:
         return b""
     return f"X-Virus-Scanned: spoolscan {__version__} at {hostname}\r\n".encode("ascii", "replace")
+
+
+def tell(work: Work, known: Mapping[int, Outcome], hop: str) -> None:
+    """Log what became of some recipients; ``hop`` is the next hop's name."""
+    message, seconds = work.message, round(max(time.time() - work.arrived, 0.0), 3)
+    for index, outcome in known.items():
+        address = message.envelope.recipients[index].address
+        log.event(
+            "forwarder",
+            message.id,
+            event=_EVENTS[outcome.fate],
+            to=address,
+            fate=outcome.fate.value,
+            status=outcome.status,
+            said=outcome.text,
+            hop=hop,
+            detail={
+                "sender": message.envelope.sender,
+                "recipients": [address],
+                "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
+                "seconds": seconds,
+            },
+        )
 
 
 class Conclusion:

@@ -45,8 +45,6 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_EVENTS = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
-
 _LISTING_PAUSE = 0.01  # seconds at least between two listings
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
@@ -191,8 +189,8 @@ class Forwarder:
                 await asyncio.sleep(0)  # those that were begun have their turn, too
 
     def _has_room(self) -> bool:
-        busy = len(self._tasks) + len(self._removals)
-        return not self._stopping and busy < self._settings.deliveries
+        most = self._settings.deliveries
+        return not self._stopping and len(self._tasks) < most and len(self._removals) < most
 
     def _begin(self, item: Waiting) -> None:
         """Open a message and start on it, or let it wait for its next hop."""
@@ -245,7 +243,6 @@ class Forwarder:
         self._news.set()
 
     def _removed(self, queue_id: str) -> None:
-        log.event("forwarder", queue_id, state="removed")
         self._forget(queue_id)
         self._news.set()
 
@@ -267,6 +264,10 @@ class Forwarder:
             attempts = [self._attempt(hop, work, groups[hop], outcomes) for hop in ready]
             # Most have one, and need no task for it.
             ended = [await attempts[0]] if len(ready) == 1 else await asyncio.gather(*attempts)
+            if work.is_over(outcomes):
+                self._removals.add(work.message)
+                parked = True
+                return
             errors = dict(zip(ready, ended, strict=True))
             for error in errors.values():
                 if isinstance(error, Corrupt):
@@ -279,10 +280,6 @@ class Forwarder:
                 for hop in groups
                 if hop not in ready or isinstance(errors.get(hop), NextHopDown)
             ]
-            if work.is_over(outcomes):
-                self._removals.add(work.message)
-                parked = True
-                return
             parked = await self._conclude(item, work, outcomes, unheard, groups)
         except Exception as error:
             await self._set_aside(work.message.id, error)
@@ -305,23 +302,7 @@ class Forwarder:
             outcomes.update(known)
             if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
                 await _to_the_end(message.sync_marks)
-            for index, outcome in known.items():
-                log.event(
-                    "forwarder",
-                    message.id,
-                    event=_EVENTS[outcome.fate],
-                    to=message.envelope.recipients[index].address,
-                    fate=outcome.fate.value,
-                    status=outcome.status,
-                    said=outcome.text,
-                    hop=hop.route.name,
-                    detail={
-                        "sender": message.envelope.sender,
-                        "recipients": [message.envelope.recipients[index].address],
-                        "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
-                        "seconds": round(max(time.time() - work.arrived, 0.0), 3),
-                    },
-                )
+            attempt.tell(work, known, hop.route.name)
 
         try:
             top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""

@@ -2,9 +2,8 @@
 
 A message comes here when each of its recipients is marked, and is over then: a kill leaves marks
 that the next start reads.  What follows is unlink, and one sync of outgoing/ for all that were
-unlinked meanwhile, in place of a sync of each one's marks.  Nobody waits for it but the stop; until
-it is over a message counts as in hand, so that a loss of power brings back no more of them than are
-delivered at once.
+unlinked meanwhile, in place of a sync of each one's marks.  Nobody waits for it but the stop, or
+where as many wait for it as are delivered at once: a loss of power brings back no more.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Final
 from spoolscan import log
 from spoolscan.spool import Message, Spool
 
-_GATHER: Final = 0.02  # seconds in which others join the first
+_GATHER: Final = 0.05  # seconds in which others join the first
 
 
 class Removals:
