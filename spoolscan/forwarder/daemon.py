@@ -45,7 +45,7 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_LISTING_PAUSE = 0.01  # seconds at least between two listings
+_LISTING_PAUSE = 0.02  # seconds at least between two listings
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
 _HOPS_AT_ONCE = 20  # for one message
