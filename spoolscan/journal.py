@@ -69,10 +69,11 @@ CREATE INDEX IF NOT EXISTS events_id ON events (id);
 """
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_WAITING: Final = 20_000  # rows
-_BATCH: Final = 1000  # rows of one transaction
-_GATHER: Final = 0.2  # seconds in which rows gather for the next
+_BATCH: Final = 5000  # rows of one transaction
+_GATHER: Final = 1.0  # seconds in which rows gather for the next
 _PATIENCE: Final = 5.0  # seconds to wait for another process's transaction
 _LONGEST: Final = 1000  # characters of one column
+_encode: Final = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Journal(logging.Handler):
         self._waiting: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._dropped = 0
         self._broken = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
@@ -128,6 +130,7 @@ class Journal(logging.Handler):
         """Write what waits, and end the thread."""
         logging.getLogger("spoolscan").removeHandler(self)
         if self._thread.is_alive():
+            self._closing.set()
             self._waiting.put(None)
             self._thread.join(2 * _PATIENCE)
         super().close()
@@ -139,7 +142,7 @@ class Journal(logging.Handler):
         while not last:
             rows = [self._waiting.get()]
             if rows[0] is not None:
-                threading.Event().wait(_GATHER)
+                self._closing.wait(_GATHER)
             while len(rows) < _BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get())
             last = None in rows
@@ -212,7 +215,7 @@ def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
         _text(said.pop("name", None)),
         said.pop("size", None),
         said.pop("seconds", None),
-        json.dumps(said, default=str),
+        _encode(said),
     )
 
 

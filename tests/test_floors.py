@@ -69,6 +69,7 @@ FLOORS = {
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),
         "forwarder.program",
         "forwarder.arrivals",
+        "forwarder.removals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": [
