@@ -16,7 +16,6 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from logging.handlers import SysLogHandler
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -103,6 +102,8 @@ def setup(stage: str, level: str = "info") -> None:
 
 def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
     """Send events to syslog, or nowhere where there is none: then it is False."""
+    from logging.handlers import SysLogHandler  # noqa: PLC0415 - loads much, and few want it
+
     try:
         handler: logging.Handler = SysLogHandler(path, SysLogHandler.LOG_MAIL)
     except OSError:

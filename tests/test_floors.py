@@ -35,6 +35,7 @@ FLOORS = {
             "livefile",
             "quarantine",
             "notices",
+            "templates",
             "watch",
             "ready",
             "users",

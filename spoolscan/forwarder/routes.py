@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from spoolscan import config
@@ -33,14 +33,15 @@ from spoolscan.forwarder import options
 from spoolscan.forwarder.connection import Address
 from spoolscan.forwarder.delivery import Route
 from spoolscan.forwarder.maildir import MaildirRoute
-from spoolscan.forwarder.mx import MxRoute
 from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.pipe import PipeRoute
-from spoolscan.forwarder.resolve import Host, Lookup
 from spoolscan.forwarder.schedule import Throttle
 from spoolscan.forwarder.several import Member, Several
 from spoolscan.forwarder.smtp import SmtpRoute
 from spoolscan.forwarder.table import Line
+
+if TYPE_CHECKING:
+    from spoolscan.forwarder.resolve import Host, Lookup
 
 ALLOWED: Final = (
     "smtp://HOST:PORT, lmtp://HOST:PORT, lmtp:///PATH/OF/SOCKET, smtps://HOST:PORT, mx:,"
@@ -103,6 +104,8 @@ class Maker:
     @cached_property
     def lookup(self) -> Lookup:
         """Raises ConfigError where there is no name server."""
+        from spoolscan.forwarder.resolve import Lookup  # noqa: PLC0415 - DNS is for mx: alone
+
         settings = self.settings
         return Lookup(self.hostname, settings.timeouts.lookup, settings.nameservers)
 
@@ -181,6 +184,8 @@ def _client(
 
 
 def _mx(maker: Maker, order: _Order) -> Route:
+    from spoolscan.forwarder.mx import MxRoute  # noqa: PLC0415 - DNS is for mx: alone
+
     parts = order.parts
     if parts.path not in ("", "/") or parts.port == 0:
         raise ValueError("a domain, a port, both or none are understood")
