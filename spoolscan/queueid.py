@@ -7,14 +7,13 @@ arrival, has one case and no colon (Samba, Windows), and nothing of it comes fro
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 import time
 from datetime import UTC, datetime
-from random import SystemRandom
 from typing import Final
 
 QUEUE_ID: Final = re.compile(r"\d{8}t\d{6}z-[0-9a-z]{6}")
-_chance: Final = SystemRandom()
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -33,6 +32,6 @@ class QueueIds:
         for _ in range(4):
             micro, digit = divmod(micro, 36)
             digits = _DIGITS[digit] + digits
-        first, second_digit = divmod(_chance.randrange(36 * 36), 36)
+        first, second_digit = divmod(secrets.randbelow(36 * 36), 36)
         chance = _DIGITS[first] + _DIGITS[second_digit]
         return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dt%H%M%Sz-") + digits + chance
