@@ -112,6 +112,7 @@ class Journal(logging.Handler):
         self._waiting: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._dropped = 0
         self._broken = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
@@ -127,6 +128,7 @@ class Journal(logging.Handler):
     def close(self) -> None:
         """Write what waits, and end the thread."""
         logging.getLogger("spoolscan").removeHandler(self)
+        self._closing.set()
         if self._thread.is_alive():
             self._waiting.put(None)
             self._thread.join(2 * _PATIENCE)
@@ -139,7 +141,7 @@ class Journal(logging.Handler):
         while not last:
             rows = [self._waiting.get()]
             if rows[0] is not None:
-                threading.Event().wait(_GATHER)
+                self._closing.wait(_GATHER)
             while len(rows) < _BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get())
             last = None in rows

@@ -8,6 +8,7 @@ they are not, or the work cannot begin with them, that is logged and it goes on 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pwd
@@ -47,6 +48,7 @@ def live(name: str, root: Path, work: Work) -> None:
     check_owner(root)
     with spool.lock(name), journaled(settings):
         spool.sweep()
+        gc.freeze()  # what is loaded stays: never to be looked through again
         asyncio.run(_lives(name, settings, spool, work))
 
 
