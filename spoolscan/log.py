@@ -112,6 +112,15 @@ def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
     return not isinstance(handler, logging.NullHandler)
 
 
+def send(stage: str, to: str) -> None:
+    """Where the settings want it, "stderr" or "syslog"; the first where there is no syslog."""
+    if to == "syslog" and setup_syslog(stage):
+        return
+    setup(stage)
+    if to == "syslog":
+        event(stage, "-", logging.ERROR, event="no-syslog", reason="/dev/log is not there")
+
+
 def _send_to(handler: logging.Handler, stage: str, level: str) -> None:
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")

@@ -27,7 +27,7 @@ from spoolscan.log import safe
 COMMANDS: Final = {
     "init": "spoolscan.cli.init:init",
     "check": "spoolscan.cli.stages:check",
-    "run": "spoolscan.cli.stages:run",
+    "run": "spoolscan.cli.run:run",
     "smtpd": "spoolscan.cli.stages:smtpd",
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
