@@ -71,6 +71,7 @@ def test_inspection_loads_no_stage_and_no_network(root: Path) -> None:
     names = loaded(code, root)
     assert names >= ENGINES
     assert not names & (RARE | DNS | STAGES | {"asyncio", "ssl", "sqlite3", "watchdog"})
+    assert "spoolscan.scanner.engines.clamd" not in names
 
 
 def test_the_receiver_loads_no_engine_and_no_reader(root: Path) -> None:
