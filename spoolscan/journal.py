@@ -129,6 +129,7 @@ class Journal(logging.Handler):
     def close(self) -> None:
         """Write what waits, and end the thread."""
         logging.getLogger("spoolscan").removeHandler(self)
+        self._closing.set()
         if self._thread.is_alive():
             self._closing.set()
             self._waiting.put(None)

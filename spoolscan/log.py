@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from logging.handlers import SysLogHandler
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -109,12 +108,23 @@ def setup(stage: str, level: str = "info") -> None:
 
 def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
     """Send events to syslog, or nowhere where there is none: then it is False."""
+    from logging.handlers import SysLogHandler  # noqa: PLC0415 - loads much, and few want it
+
     try:
         handler: logging.Handler = SysLogHandler(path, SysLogHandler.LOG_MAIL)
     except OSError:
         handler = logging.NullHandler()
     _send_to(handler, stage, level)
     return not isinstance(handler, logging.NullHandler)
+
+
+def send(stage: str, to: str) -> None:
+    """Where the settings want it, "stderr" or "syslog"; the first where there is no syslog."""
+    if to == "syslog" and setup_syslog(stage):
+        return
+    setup(stage)
+    if to == "syslog":
+        event(stage, "-", logging.ERROR, event="no-syslog", reason="/dev/log is not there")
 
 
 def _send_to(handler: logging.Handler, stage: str, level: str) -> None:

@@ -37,6 +37,7 @@ FLOORS = {
             "livefile",
             "quarantine",
             "notices",
+            "templates",
             "watch",
             "ready",
             "users",

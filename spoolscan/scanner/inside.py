@@ -19,6 +19,7 @@ A place is an offset and a length in the scratch.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -47,6 +48,9 @@ def furnish() -> None:
     library.load()
     office.load()
     capabilities()
+    # Both halves share what is there now, until a collector that looks through it copies each page.
+    gc.collect()
+    gc.freeze()
 
 
 def live(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int) -> None:
