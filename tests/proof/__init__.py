@@ -10,5 +10,5 @@
 ===============  ==================================================================================
 
 Each is a command (``python tests/proof/NAME.py --help``) that exits 1 where the promise was broken;
-`test_proof` runs short forms of them.  `mail` and `account` are what they share.
+`test_proof` runs short forms of them.  `mail`, `account`, `live` and `rounds` are what they share.
 """

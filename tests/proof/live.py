@@ -13,14 +13,18 @@ import os
 import re
 import signal
 import smtplib
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
+import pytest
 from loopback import PATIENCE, answers, free_port
 from smtp_peer import Peer
 
@@ -46,8 +50,21 @@ _SETTINGS = {
     "scanner": 'workers = 1\nretry = "0.2s"\nattempts = 1000',
     "forwarder": 'pause = "0.05s"\nlongest_pause = "0.2s"',
 }
+# What a stage loads only when it lives, and what the commands that prove are made of.
+_LOADED = ["proof.live", "proof.outside", "spoolscan.scanner.daemon", "encodings.utf_8_sig"]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["proof.live"])
+
+
+@cache
+def _nursery() -> None:
+    """Have the process started that all stages are forked from.
+
+    It is not told where modules lie, and is silent about those that it does not find.
+    """
+    _context.set_forkserver_preload(_LOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
 
 
 def _live(name: str, root: str, log: str) -> None:
@@ -96,6 +113,7 @@ class Gateway:
 
     def start(self, name: str) -> None:
         """One stage."""
+        _nursery()
         process = _context.Process(target=_live, args=(name, str(self.root), str(self.log)))
         process.start()
         self._processes[name] = process
