@@ -67,12 +67,14 @@ def _nursery() -> None:
         forkserver.ensure_running()
 
 
-def _live(name: str, root: str, log: str) -> None:
-    """A life of a stage; in a process of its own."""
+def _live(name: str, root: str, log: str, held: bool) -> None:
+    """A life of a stage; in a process of its own.  ``held``: it begins when it gets SIGCONT."""
     os.setsid()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    if held:
+        os.kill(os.getpid(), signal.SIGSTOP)
     stage.live(name, Path(root), STAGES[name]())
 
 
@@ -111,12 +113,19 @@ class Gateway:
         )
         configure(root, _SETTINGS)
 
-    def start(self, name: str) -> None:
-        """One stage."""
+    def start(self, name: str, *, held: bool = False) -> None:
+        """One stage; one that is ``held`` does nothing until it is let go."""
         _nursery()
-        process = _context.Process(target=_live, args=(name, str(self.root), str(self.log)))
+        arguments = (name, str(self.root), str(self.log), held)
+        process = _context.Process(target=_live, args=arguments)
         process.start()
         self._processes[name] = process
+        while held and not _is_in(self.pid(name), "T"):
+            time.sleep(0.002)
+
+    def let_go(self, name: str) -> None:
+        """Begin to live."""
+        os.kill(self.pid(name), signal.SIGCONT)
 
     def start_all(self) -> None:
         for name in STAGES:
@@ -167,10 +176,14 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return Path(f"/proc/{pid}").exists() and not _is_in(pid, "Z")
+
+
+def _is_in(pid: int, state: str) -> bool:
+    """As proc(5) has it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return f") {state} " in Path(f"/proc/{pid}/stat").read_text()
+    return False
 
 
 class Load:
@@ -261,6 +274,18 @@ async def listening(gateway: Gateway) -> None:
         if gateway.dead() or time.monotonic() > deadline:
             raise TimeoutError(f"it does not start:\n{gateway.log.read_text()[-3000:]}")
         await asyncio.sleep(0.01)
+
+
+async def goes_on(gateway: Gateway, load: Load, peer: Peer, more: int = 3) -> None:
+    """So many letters are taken and delivered from now on.  Raises TimeoutError where none are."""
+    taken, delivered = len(load.promised) + more, len(peer.deliveries) + more
+    deadline = time.monotonic() + PATIENCE
+    while len(load.promised) < taken or len(peer.deliveries) < delivered:
+        for name in gateway.dead():
+            gateway.start(name)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it does not go on:\n{gateway.log.read_text()[-3000:]}")
+        await asyncio.sleep(0.02)
 
 
 async def settle(gateway: Gateway, load: Load, peer: Peer) -> account.Account:

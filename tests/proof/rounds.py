@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from typing import TypeVar
 
 import click
 
 from proof import account
 
+Row = TypeVar("Row")
 JOBS = os.cpu_count() or 1
 Story = Callable[[int, int], "Tally"]  # how many events, seed
 
@@ -45,7 +47,7 @@ def side_by_side(story: Story, total: int, size: int, seed: int, jobs: int) -> I
     """Of each round in turn, of ``size`` events at the most: ``seed`` and those that follow."""
     size = max(1, min(size, -(-total // jobs)))
     counts = [min(size, total - begun) for begun in range(0, total, size)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as processes:
+    with _pool(jobs) as processes:
         yield from processes.map(story, counts, range(seed, seed + len(counts)))
 
 
@@ -58,3 +60,22 @@ def prove(what: str, story: Story, total: int, size: int, *, seed: int, jobs: in
         if one.account.broken:
             click.echo(f"  seed {number}: {one.account.details()}")
     return tally
+
+
+def show(prove_one: Callable[[Row], Tally], rows: Mapping[str, Row], jobs: int) -> dict[str, Tally]:
+    """Of rows by name, each a round of its own, a line after each."""
+    tallies: dict[str, Tally] = {}
+    with _pool(jobs) as processes:
+        found = processes.map(prove_one, rows.values())
+        for (what, _), tally in zip(rows.items(), found, strict=True):
+            tallies[what] = tally
+            events = "".join(f"{count} {name}, " for name, count in sorted(tally.events.items()))
+            click.echo(f"{what}: {events}{tally}")
+            if tally.account.broken:
+                click.echo(f"  {tally.account.details()}")
+    return tallies
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    """Forked: nothing else runs here yet."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("fork"))
