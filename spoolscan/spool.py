@@ -39,6 +39,7 @@ from spoolscan import disk, envelope
 from spoolscan.envelope import Envelope, Head, ScanMark
 from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.queueid import QUEUE_ID, QueueIds
+from spoolscan.syncer import Syncer
 
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
@@ -93,16 +94,18 @@ _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 class Draft:
     """A message being written in tmp/.  Not thread-safe; one writer."""
 
-    def __init__(self, spool: Spool, message_envelope: Envelope, queue_id: str = "") -> None:
+    def __init__(
+        self, spool: Spool, message_envelope: Envelope, queue_id: str, begin: bytes | bytearray
+    ) -> None:
         self._spool = spool
         self.id = queue_id or spool.ids.next()
-        self.size = 0
+        self.size = self._said = len(begin)  # _said: by the SIZE line
         self._path = spool.path("tmp", self.id)
         with _doing(f"creating tmp/{self.id}"):
             self._descriptor = disk.open_new(self._path)
             try:
                 disk.claim_writing(self._descriptor)
-                disk.write(self._descriptor, message_envelope.encode(self.id, 0))
+                disk.write(self._descriptor, message_envelope.encode(self.id, self.size) + begin)
             except BaseException:
                 self.discard()
                 raise
@@ -128,15 +131,35 @@ class Draft:
         """
         try:
             with _doing(f"committing {to}/{self.id}"):
-                size = envelope.size_field(self.size)
-                disk.write_at(self._descriptor, size, envelope.SIZE_OFFSET)
+                self._seal()
                 disk.fsync(self._descriptor)
-                disk.rename_new(self._path, self._spool.path(to, self.id))
-                self._path = ""
+                self._publish(to)
                 self._spool.sync(to)
         finally:
             self.discard()
         return self.id
+
+    async def commit_by(self, syncer: Syncer, to: str = "incoming") -> str:
+        """The same in an event loop, which goes on while the disk works."""
+        try:
+            with _doing(f"committing {to}/{self.id}"):
+                self._seal()
+                await syncer.file(self._descriptor)
+                self._publish(to)
+                await syncer.directory(self._spool.path(to))
+        finally:
+            self.discard()
+        return self.id
+
+    def _seal(self) -> None:
+        if self._descriptor < 0:
+            raise TemporaryFailure(f"tmp/{self.id}: discarded before it was committed")
+        if self.size != self._said:
+            disk.write_at(self._descriptor, envelope.size_field(self.size), envelope.SIZE_OFFSET)
+
+    def _publish(self, to: str) -> None:
+        disk.rename_new(self._path, self._spool.path(to, self.id))
+        self._path = ""
 
     def discard(self) -> None:
         """Remove what was written.  After a commit, or a second time, this does nothing."""
@@ -320,14 +343,13 @@ class Spool:
     def __init__(self, root: Path | str) -> None:
         self.root = os.path.abspath(root)
         self.ids = QueueIds()
-        self._syncs = {state: disk.DirectorySync(f"{self.root}/{state}") for state in STATES}
 
     def path(self, *names: str) -> str:
         return "/".join((self.root, *names))
 
     def sync(self, state: str) -> None:
         """The names in a state's directory are on the disk when this returns.  Raises OSError."""
-        self._syncs[state]()
+        disk.fsync_directory(self.path(state))
 
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
@@ -381,9 +403,14 @@ class Spool:
         path = self.path("var", f"{stage}.lock")
         return os.path.exists(path) and not disk.writer_is_gone(path)
 
-    def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
-        """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
-        return Draft(self, message_envelope, queue_id)
+    def draft(
+        self, message_envelope: Envelope, queue_id: str = "", begin: bytes | bytearray = b""
+    ) -> Draft:
+        """Begin a new message; ``queue_id`` is one of `ids`, ``begin`` the first of its bytes.
+
+        Raises TemporaryFailure.
+        """
+        return Draft(self, message_envelope, queue_id, begin)
 
     def names(self, state: str) -> list[str]:
         """The queue ids in a state, oldest first.  Other files than messages are passed over.

@@ -26,7 +26,9 @@ FLOORS = {
     ],
     "hands": [
         *[
+            "aio",
             "disk",
+            "syncer",
             "spool",
             "config",
             "config.*",
@@ -187,7 +189,9 @@ def test_whoever_may_touch_the_disk_does() -> None:
 
 
 def test_only_the_spool_and_the_maildir_know_the_disk() -> None:
-    assert {name for name in MODULES if "disk" in _ours(name)} == {"spool", "forwarder.maildir"}
+    """And what syncs for an event loop, which is given descriptors and opens directories."""
+    knowing = {"spool", "forwarder.maildir", "syncer", "aio"}
+    assert {name for name in MODULES if "disk" in _ours(name)} == knowing
 
 
 def test_the_spool_and_the_maildir_reach_the_disk_by_the_disk_module_alone() -> None:
