@@ -38,6 +38,29 @@ def cpu(roots: Sequence[int]) -> float:
     return ticks * _TICK
 
 
+def named(roots: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """The processes of `tree`, each with the last word of its command that is no number."""
+    for pid in tree(roots):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
+            spoken = [word for word in words if word and not word.isdecimal()]
+            yield spoken[-1].rpartition("/")[2] if spoken else "?", pid
+
+
+def resident(pid: int) -> int:
+    """Bytes in memory, shared ones too; 0 of one that is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def descriptors(pid: int) -> int:
+    """How many are open; 0 of one that is gone, or is not ours to look at."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
+
+
 def memory(roots: Sequence[int]) -> int:
     """Bytes: what several share counts in parts (PSS)."""
     total = 0

@@ -197,7 +197,8 @@ class Load:
         self._chance = Random(seed)  # noqa: S311 - the same each time
         self._lock = threading.Lock()
         self._enough = threading.Event()
-        self._pause = threading.Event()
+        self._may_send = threading.Event()
+        self._may_send.set()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
     @contextmanager
@@ -211,8 +212,17 @@ class Load:
             for thread in self._threads:
                 thread.join()
 
+    def pause(self) -> None:
+        """No letter is begun until `go_on`."""
+        self._may_send.clear()
+
+    def go_on(self) -> None:
+        self._may_send.set()
+
     def _run(self) -> None:
         while not self._enough.is_set():
+            if not self._may_send.wait(0.05):
+                continue
             with self._lock:
                 kind = self._chance.choices(KINDS, (8, 2, 1, 1))[0]
                 length = self._chance.choice((300, 3000, 3000, 40_000))
@@ -278,9 +288,21 @@ async def listening(gateway: Gateway) -> None:
 
 async def goes_on(gateway: Gateway, load: Load, peer: Peer, more: int = 3) -> None:
     """So many letters are taken and delivered from now on.  Raises TimeoutError where none are."""
-    taken, delivered = len(load.promised) + more, len(peer.deliveries) + more
+    delivered = len(peer.deliveries) + more
+    await taken(gateway, load, more)
+    await _until(gateway, lambda: len(peer.deliveries) >= delivered)
+
+
+async def taken(gateway: Gateway, load: Load, more: int) -> None:
+    """So many letters are from now on."""
+    wanted = len(load.promised) + more
+    await _until(gateway, lambda: len(load.promised) >= wanted)
+
+
+async def _until(gateway: Gateway, true: Callable[[], bool]) -> None:
+    """Whatever ended is started again meanwhile."""
     deadline = time.monotonic() + PATIENCE
-    while len(load.promised) < taken or len(peer.deliveries) < delivered:
+    while not true():
         for name in gateway.dead():
             gateway.start(name)
         if time.monotonic() > deadline:
