@@ -72,8 +72,9 @@ def _figures(result: Result, roots: Sequence[int]) -> Figures:
 
 
 def _told(number: int, minute: Minute) -> str:
-    words = ", ".join(f"{what} {value:.0f}" for what, value in minute.figures.items())
-    return f"{number}: {minute.result.rate:.0f}/s, {words}"
+    words = "; ".join(f"{what} {value:.0f}" for what, value in minute.figures.items())
+    short = words.replace(" descriptors ", " fd ")
+    return f"{number}: {minute.result.rate:.0f}/s; {short}"
 
 
 def _tenths(minutes: Sequence[Minute]) -> dict[str, Figures]:

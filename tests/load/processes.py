@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -44,7 +45,7 @@ def named(roots: Iterable[int]) -> Iterator[tuple[str, int]]:
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
             spoken = [word for word in words if word and not word.isdecimal()]
-            yield spoken[-1].rpartition("/")[2] if spoken else "?", pid
+            yield re.split(r"[/.]", spoken[-1])[-1] if spoken else "?", pid
 
 
 def resident(pid: int) -> int:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -48,7 +49,7 @@ def side_by_side(story: Story, total: int, size: int, seed: int, jobs: int) -> I
     size = max(1, min(size, -(-total // jobs)))
     counts = [min(size, total - begun) for begun in range(0, total, size)]
     with _pool(jobs) as processes:
-        yield from processes.map(story, counts, range(seed, seed + len(counts)))
+        yield from processes.map(partial(_ending, story), counts, range(seed, seed + len(counts)))
 
 
 def prove(what: str, story: Story, total: int, size: int, *, seed: int, jobs: int) -> Tally:
@@ -66,7 +67,7 @@ def show(prove_one: Callable[[Row], Tally], rows: Mapping[str, Row], jobs: int) 
     """Of rows by name, each a round of its own, a line after each."""
     tallies: dict[str, Tally] = {}
     with _pool(jobs) as processes:
-        found = processes.map(prove_one, rows.values())
+        found = processes.map(partial(_ending, prove_one), rows.values())
         for (what, _), tally in zip(rows.items(), found, strict=True):
             tallies[what] = tally
             events = "".join(f"{count} {name}, " for name, count in sorted(tally.events.items()))
@@ -74,6 +75,14 @@ def show(prove_one: Callable[[Row], Tally], rows: Mapping[str, Row], jobs: int) 
             if tally.account.broken:
                 click.echo(f"  {tally.account.details()}")
     return tallies
+
+
+def _ending(story: Callable[..., Tally], *arguments: object) -> Tally:
+    """What does not come to its end is stuck, and ends nothing else."""
+    try:
+        return story(*arguments)
+    except TimeoutError as error:
+        return Tally(account=account.Account(stuck=[str(error)]))
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
