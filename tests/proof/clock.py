@@ -3,8 +3,8 @@
     python tests/proof/clock.py
     python tests/proof/clock.py --row "ten years on, and back again"
 
-Before a leap mail is put off: the next hop says "later" to some, and answers nobody for a while.
-After it the same; then the stages come to rest (none of them is busy with nothing), the next hop is
+Mail is put off before a leap and after it: the next hop says "later" to some, and answers nobody
+for a while.  Then the stages come to rest (none of them is busy with nothing), the next hop is
 well, and all goes on by itself.  A letter that was given up counts as lost, one that fell out of
 the quarantine too.  The stages see the time that faketime shows them, but for their counters.
 Exits 1 where the promise was broken.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from load import processes  # noqa: E402 - found only by the line above
+from smtp_peer import Peer  # noqa: E402
 
 from proof import live  # noqa: E402
 from proof.inline import memory  # noqa: E402
@@ -115,16 +117,17 @@ async def _story(row: Row, folder: Path, clock: Path, seed: int) -> Tally:
             await live.listening(gateway)
             with load.on():
                 await live.goes_on(gateway, load, peer)
+                before = 0
                 for wrong in row.leaps:
-                    for ill in ({"RCPT": "450 4.2.0 later"}, {"CONNECT": "421 4.3.0 later"}):
-                        peer.answers.update(ill)
-                        await live.taken(gateway, load, 5)
-                    _set(clock, wrong)
+                    if before >= 0 or row.anew:
+                        await _put_off(gateway, load, peer)
+                    _leap(gateway, clock, before, wrong)
+                    before = wrong
                     tally.events["leaps"] += 1
                     if row.anew:
                         await asyncio.to_thread(gateway.kill_all)
                         gateway.start_all()
-                    await live.taken(gateway, load, 5)
+                    await _put_off(gateway, load, peer)
                     load.pause()
                     await _at_rest(gateway)
                     _check(gateway, wrong)
@@ -136,6 +139,31 @@ async def _story(row: Row, folder: Path, clock: Path, seed: int) -> Tally:
             gateway.kill_all()
         tally.promised, tally.delivered = len(load.promised), len(peer.deliveries)
     return tally
+
+
+async def _put_off(gateway: live.Gateway, load: live.Load, peer: Peer) -> None:
+    """Some letters, in either way."""
+    for ill in ({"RCPT": "450 4.2.0 later"}, {"CONNECT": "421 4.3.0 later"}):
+        peer.answers.update(ill)
+        await live.taken(gateway, load, 5)
+
+
+def _leap(gateway: live.Gateway, clock: Path, before: int, after: int) -> None:
+    """From one moment to the next.
+
+    The kernel dates a file that it writes by its own clock, which never leaps here: what was dated
+    so since the last leap gets the time that the stages saw.  What a stage remembers of a file
+    cannot be mended so; that is why nothing is put off before a leap out of the past, unless all
+    start anew.
+    """
+    gateway.signal(signal.SIGSTOP)
+    for state in ("incoming", "scanning", "outgoing"):
+        for path in (gateway.root / state).iterdir():
+            when = path.stat().st_mtime
+            if abs(when - time.time()) < _DAY / 2:
+                os.utime(path, (when + before, when + before))
+    _set(clock, after)
+    gateway.signal(signal.SIGCONT)
 
 
 def _check(gateway: live.Gateway, wrong: int) -> None:

@@ -139,6 +139,11 @@ class Gateway:
         process = self._processes.get(name)
         return process.pid or 0 if process is not None and process.is_alive() else 0
 
+    def signal(self, number: signal.Signals) -> None:
+        """All stages."""
+        for pid in filter(None, map(self.pid, STAGES)):
+            os.kill(pid, number)
+
     def kill(self, name: str) -> None:
         """SIGKILL, and it is gone when this returns.  The worker of a killed scanner ends, too."""
         pid = self.pid(name)
