@@ -41,6 +41,7 @@ FLOORS = {
             "ready",
             "users",
         ],
+        *["nexthop.read", "nexthop.resolve", "nexthop.tls"],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
@@ -51,22 +52,29 @@ FLOORS = {
         *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
+        *["receiver.inquiry", "receiver.probe"],
         *["receiver.descriptors"],
         *(
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
-        *["receiver.stdio", "receiver.visitor"],
+        *(
+            f"receiver.{name}"
+            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
+        ),
+        *["receiver.stdio", "receiver.tls", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
-        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),
         "forwarder.program",
         "forwarder.arrivals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
-    "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+    "thought": [
+        *["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+        *["nexthop", "nexthop.*"],
+    ],
 }
 ORDER = ["words", "thought", "hands", "inspect", "stages", "cli"]
 

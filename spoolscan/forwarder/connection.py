@@ -16,34 +16,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Set
-from dataclasses import dataclass
 from typing import Self, cast
 
 from spoolscan.config import Timeouts
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, NextHopDown, Settle
 from spoolscan.forwarder.protocol import Client, Phase
-from spoolscan.forwarder.tls import Tls, reason
+from spoolscan.nexthop.tls import Tls, reason
+from spoolscan.nexthop.url import Address
 
 Tell = Callable[[], Awaitable[None]]
 
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT; nothing hangs on it
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a next hop listens: host and port, or the path of a unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    @property
-    def pair(self) -> tuple[str, int]:
-        return self.host, self.port
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.path or f"{host}:{self.port}"
 
 
 class Connection(asyncio.Protocol):

@@ -36,7 +36,7 @@ from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
 from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
 from spoolscan.forwarder.hop import Hop, Waiting, words
-from spoolscan.forwarder.table import Table
+from spoolscan.nexthop.table import Table
 from spoolscan.notices import Templates
 from spoolscan.spool import Gone, Incomplete, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch

@@ -43,8 +43,8 @@ from spoolscan.forwarder.delivery import (
     checked_path,
 )
 from spoolscan.forwarder.hello import Hello, Said, Unwelcome
-from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.replies import SUCCESS, Reply, ReplyReader, Step, Unreadable
+from spoolscan.nexthop.options import Options
 
 PIECE: Final = 65_536  # bytes of content that are gathered before they are sent
 

@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spoolscan import config, log
-from spoolscan.forwarder.connection import Address, Connection
+from spoolscan.forwarder.connection import Connection
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, Outcome, Settle, TlsFailed
-from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.protocol import Client
-from spoolscan.forwarder.tls import Tls, prepare
+from spoolscan.nexthop.options import Options
+from spoolscan.nexthop.tls import Tls, prepare
+from spoolscan.nexthop.url import Address
 
 
 class SmtpRoute:

@@ -30,8 +30,8 @@ from spoolscan.envelope import Envelope
 from spoolscan.errors import TemporaryFailure
 from spoolscan.receiver import trace
 from spoolscan.receiver.client import Client
-from spoolscan.receiver.link import SEGMENT
 from spoolscan.receiver.reply import Reply
+from spoolscan.receiver.stream import SEGMENT
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Draft, Spool
 from spoolscan.syncer import Syncer
