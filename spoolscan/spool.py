@@ -204,6 +204,12 @@ class Message:
     def fileno(self) -> int:
         return self._descriptor
 
+    @property
+    def due(self) -> float:
+        """As in `Entry`, as long as nothing was marked.  Raises TemporaryFailure."""
+        with _doing(f"looking at {self.state}/{self.id}"):
+            return disk.status(self._descriptor).st_mtime
+
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         """The message's bytes from ``offset`` (in the message, not the file).
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from load import mails
+from load import growth, mails
 from load.generator import Order
 from load.runs import Sink, run
 from load.sink import Account
@@ -30,6 +30,21 @@ def test_the_sink_tells_whole_from_damaged_doubled_and_foreign() -> None:
     assert (account.came, account.again, account.damaged, account.others) == (2, 1, 1, 1)
 
 
+def test_growth_is_from_the_second_tenth_to_the_last() -> None:
+    flat = [{"smtpd MiB": 90.0, "accept p99 ms": 400.0}] + 29 * [
+        {"smtpd MiB": 50.0, "accept p99 ms": 30.0}
+    ]
+    leaking = [{"smtpd MiB": 50.0 + minute, "accept p99 ms": 30.0} for minute in range(30)]
+    told = growth.tenths(leaking)
+    assert {name: figures["smtpd MiB"] for name, figures in told.items()} == {
+        "start": 54,
+        "middle": 66,
+        "end": 78,
+    }
+    assert growth.grown(told["start"], told["end"]) == ["smtpd MiB grows: 54, 78"]
+    assert growth.grown(growth.tenths(flat)["start"], growth.tenths(flat)["end"]) == []
+
+
 @pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "one by one"])
 def test_all_that_is_clean_comes_through_ours_whole(tmp_path: Path, pipelining: bool) -> None:
     with Sink() as sink, Ours(tmp_path, sink.port) as system:
@@ -42,6 +57,9 @@ def test_all_that_is_clean_comes_through_ours_whole(tmp_path: Path, pipelining: 
         assert result.wrong() == "2 missing"
         assert result.cpu > 0
         assert result.memory > 0
+        used = growth.figures(result, system.roots())
+        assert all(used[f"{name} MiB"] > 10 for name in ("smtpd", "scanmail", "worker", "smtpfwdd"))
+        assert used["smtpd descriptors"] > 3
 
 
 @pytest.mark.real

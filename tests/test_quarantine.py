@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,19 @@ def test_it_expires_by_age(root: Path) -> None:
     assert text.startswith("1 messages of the quarantine")
     assert [case.id for case in quarantine.cases(Spool(root))] == [new]
     assert old not in names(Spool(root), "quarantine")
+
+
+def test_nothing_is_old_when_the_clock_has_leapt_but_at_the_next_run(root: Path) -> None:
+    settings, spool = config.load(root), Spool(root)
+    today = datetime.now(UTC)
+    queue_id = set_aside(root, f"{today:%Y-%m-%d}")
+    runner.run("expiry", expiry.run, settings, spool, today)
+    leapt = today + timedelta(days=3650)
+    said = runner.run("expiry", expiry.run, settings, spool, leapt)
+    assert "the last run was 3650 days ago" in said
+    assert [case.id for case in quarantine.cases(spool)] == [queue_id]
+    runner.run("expiry", expiry.run, settings, spool, leapt + timedelta(days=1))
+    assert quarantine.cases(spool) == []
 
 
 def test_it_expires_by_size_the_oldest_first(root: Path) -> None:

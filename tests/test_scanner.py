@@ -206,6 +206,19 @@ def test_a_message_nobody_could_judge_for_days_is_held(tmp_path: Path) -> None:
     assert world.state(queue_id) == "hold"
 
 
+def test_an_age_is_believed_at_the_second_attempt_after_a_leap_of_the_clock(tmp_path: Path) -> None:
+    world = World(tmp_path, command("exit 99"))
+    settings = world.config.scanner.model_copy(update={"give_up": 0.0})
+    world.config = world.config.model_copy(update={"scanner": settings})
+    queue_id = world.receive(DOCUMENT)
+    for days, state in ((3650, "incoming"), (0, "hold")):
+        due = time.time() - days * 86_400
+        os.utime(world.spool.path("incoming", queue_id), (due, due))
+        time.sleep(1.1)  # the envelope's date has whole seconds
+        world.scan()
+        assert world.state(queue_id) == state
+
+
 def test_a_worker_answers_with_report_and_parts(tmp_path: Path) -> None:
     world = World(tmp_path)
     worker = world.worker()

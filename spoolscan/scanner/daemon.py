@@ -44,6 +44,9 @@ from spoolscan.watch import RESCAN, Copying, Watch
 STAGE: Final = "scanner"
 _GRACE: Final = 20.0  # seconds a message may go on when we are told to stop
 _LONGEST_RETRY: Final = 300.0  # seconds between two attempts at one message
+_LATE: Final = (
+    86_400.0  # seconds after its time that an attempt no longer tells the age of a message
+)
 
 
 class Scanner:
@@ -287,11 +290,12 @@ class Scanner:
         settings = self._config.scanner
         tries = message.envelope.scan.tries + self._trouble.met(message.id, reason)
         try:
+            late = now - message.due >= _LATE  # we were down, or the clock has leapt
             message.mark_scan(ScanMark("-", tries))
             if tries >= settings.attempts:
                 self._hold(message, f"not judged in {tries} attempts, while others were: {reason}")
                 return
-            if age > settings.give_up:
+            if age > settings.give_up and not late:
                 self._hold(message, f"not judged within {settings.give_up:g} seconds: {reason}")
                 return
             message.defer(now + min(settings.retry * max(age / 60, 1), _LONGEST_RETRY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -36,6 +37,29 @@ def cpu(roots: Sequence[int]) -> float:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))
     return ticks * _TICK
+
+
+def named(roots: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """The processes of `tree`, each with the last word of its command that is no number."""
+    for pid in tree(roots):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
+            spoken = [word for word in words if word and not word.isdecimal()]
+            yield re.split(r"[/.]", spoken[-1])[-1] if spoken else "?", pid
+
+
+def resident(pid: int) -> int:
+    """Bytes in memory, shared ones too; 0 of one that is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def descriptors(pid: int) -> int:
+    """How many are open; 0 of one that is gone, or is not ours to look at."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
 
 
 def memory(roots: Sequence[int]) -> int:

@@ -5,7 +5,7 @@
 
 One kill in five hits the receiver, the scanner, its worker or the forwarder each, the rest the jobs
 or all at once; whatever was killed is started again.  One in twenty hits the supervisor of
-`spoolscan run`, whose stages must end with it.  Exits 1 where the promise was broken.
+`spoolscan run`, whose stages must end with it.  In `rounds`.  Exits 1 where the promise was broken.
 """
 
 from __future__ import annotations
@@ -15,45 +15,32 @@ import os
 import signal
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from proof import account, live  # noqa: E402 - found only by the line above
+from proof import live  # noqa: E402 - found only by the line above
 from proof.inline import memory  # noqa: E402
+from proof.rounds import JOBS, Tally, prove  # noqa: E402
 
 _VICTIMS = {"smtpd": 4, "scanmail": 4, "worker": 4, "smtpfwdd": 4, "jobs": 2, "all": 2}
 _SUPERVISED = 20  # kills for one of the supervisor
+_ROUND = 50
 _LIFE = 0.4  # seconds at most, between two kills
 
 
-@dataclass
-class Tally:
-    """``promised``: letters that were acknowledged."""
-
-    kills: Counter[str] = field(default_factory=Counter)
-    promised: int = 0
-    delivered: int = 0
-    account: account.Account = field(default_factory=account.Account)
-
-
-def run(kills: int, seed: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
+def run(kills: int, seed: int) -> Tally:
     """Kill so often, then let it finish."""
     with tempfile.TemporaryDirectory(prefix="spoolscan-kill-", dir=memory()) as folder:
-        return asyncio.run(_story(Path(folder), kills, seed, tell))
+        return asyncio.run(_story(Path(folder), kills, seed))
 
 
-async def _story(folder: Path, kills: int, seed: int, tell: Callable[[Tally], None]) -> Tally:
+async def _story(folder: Path, kills: int, seed: int) -> Tally:
     tally = Tally()
     chance = Random(seed)  # noqa: S311 - the same each time
     supervised = kills // _SUPERVISED
@@ -64,17 +51,15 @@ async def _story(folder: Path, kills: int, seed: int, tell: Callable[[Tally], No
             with load.on():
                 gateway.start_all()
                 await live.listening(gateway)
-                while tally.kills.total() < kills - supervised:
+                while tally.events.total() < kills - supervised:
                     await asyncio.sleep(chance.uniform(0, _LIFE))
                     victim = chance.choices(list(_VICTIMS), list(_VICTIMS.values()))[0]
                     if await asyncio.to_thread(_kill, gateway, victim):
-                        tally.kills[victim] += 1
-                        tell(tally)
+                        tally.events[victim] += 1
                 gateway.kill_all()
                 for _ in range(supervised):
                     await _kill_supervisor(gateway, chance)
-                    tally.kills["supervisor"] += 1
-                    tell(tally)
+                    tally.events["supervisor"] += 1
             tally.account = await live.settle(gateway, load, peer)
         finally:
             gateway.kill_all()
@@ -116,18 +101,11 @@ async def _kill_supervisor(gateway: live.Gateway, chance: Random) -> None:
 @click.command()
 @click.option("--kills", default=500, show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Of the moments and the messages.")
-def main(kills: int, seed: int) -> None:
+@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
+def main(kills: int, seed: int, jobs: int) -> None:
     """Run it and print the counts."""
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("kills", total=kills)
-        tally = run(kills, seed, lambda now: progress.update(task, completed=now.kills.total()))
-    victims = ", ".join(f"{name} {count}" for name, count in sorted(tally.kills.items()))
-    click.echo(
-        f"{tally.kills.total()} kills ({victims}), {tally.promised} acknowledged,"
-        f" {tally.delivered} delivered: {tally.account}"
-    )
-    if tally.account.broken:
-        click.echo(tally.account.details())
+    tally = prove("kills", run, kills, _ROUND, seed=seed, jobs=jobs)
+    click.echo(", ".join(f"{name} {count}" for name, count in sorted(tally.events.items())))
     raise SystemExit(1 if tally.account.broken else 0)
 
 

@@ -13,14 +13,18 @@ import os
 import re
 import signal
 import smtplib
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
+import pytest
 from loopback import PATIENCE, answers, free_port
 from smtp_peer import Peer
 
@@ -46,16 +50,31 @@ _SETTINGS = {
     "scanner": 'workers = 1\nretry = "0.2s"\nattempts = 1000',
     "forwarder": 'pause = "0.05s"\nlongest_pause = "0.2s"',
 }
+# What a stage loads only when it lives, and what the commands that prove are made of.
+_LOADED = ["proof.live", "proof.outside", "spoolscan.scanner.daemon", "encodings.utf_8_sig"]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["proof.live"])
 
 
-def _live(name: str, root: str, log: str) -> None:
-    """A life of a stage; in a process of its own."""
+@cache
+def _nursery() -> None:
+    """Have the process started that all stages are forked from.
+
+    It is not told where modules lie, and is silent about those that it does not find.
+    """
+    _context.set_forkserver_preload(_LOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
+
+
+def _live(name: str, root: str, log: str, held: bool) -> None:
+    """A life of a stage; in a process of its own.  ``held``: it begins when it gets SIGCONT."""
     os.setsid()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    if held:
+        os.kill(os.getpid(), signal.SIGSTOP)
     stage.live(name, Path(root), STAGES[name]())
 
 
@@ -94,11 +113,19 @@ class Gateway:
         )
         configure(root, _SETTINGS)
 
-    def start(self, name: str) -> None:
-        """One stage."""
-        process = _context.Process(target=_live, args=(name, str(self.root), str(self.log)))
+    def start(self, name: str, *, held: bool = False) -> None:
+        """One stage; one that is ``held`` does nothing until it is let go."""
+        _nursery()
+        arguments = (name, str(self.root), str(self.log), held)
+        process = _context.Process(target=_live, args=arguments)
         process.start()
         self._processes[name] = process
+        while held and not _is_in(self.pid(name), "T"):
+            time.sleep(0.002)
+
+    def let_go(self, name: str) -> None:
+        """Begin to live."""
+        os.kill(self.pid(name), signal.SIGCONT)
 
     def start_all(self) -> None:
         for name in STAGES:
@@ -111,6 +138,11 @@ class Gateway:
             return found[0] if found else 0
         process = self._processes.get(name)
         return process.pid or 0 if process is not None and process.is_alive() else 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """All stages."""
+        for pid in filter(None, map(self.pid, STAGES)):
+            os.kill(pid, number)
 
     def kill(self, name: str) -> None:
         """SIGKILL, and it is gone when this returns.  The worker of a killed scanner ends, too."""
@@ -149,10 +181,14 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return Path(f"/proc/{pid}").exists() and not _is_in(pid, "Z")
+
+
+def _is_in(pid: int, state: str) -> bool:
+    """As proc(5) has it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return f") {state} " in Path(f"/proc/{pid}/stat").read_text()
+    return False
 
 
 class Load:
@@ -166,7 +202,8 @@ class Load:
         self._chance = Random(seed)  # noqa: S311 - the same each time
         self._lock = threading.Lock()
         self._enough = threading.Event()
-        self._pause = threading.Event()
+        self._may_send = threading.Event()
+        self._may_send.set()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
     @contextmanager
@@ -180,8 +217,17 @@ class Load:
             for thread in self._threads:
                 thread.join()
 
+    def pause(self) -> None:
+        """No letter is begun until `go_on`."""
+        self._may_send.clear()
+
+    def go_on(self) -> None:
+        self._may_send.set()
+
     def _run(self) -> None:
         while not self._enough.is_set():
+            if not self._may_send.wait(0.05):
+                continue
             with self._lock:
                 kind = self._chance.choices(KINDS, (8, 2, 1, 1))[0]
                 length = self._chance.choice((300, 3000, 3000, 40_000))
@@ -243,6 +289,30 @@ async def listening(gateway: Gateway) -> None:
         if gateway.dead() or time.monotonic() > deadline:
             raise TimeoutError(f"it does not start:\n{gateway.log.read_text()[-3000:]}")
         await asyncio.sleep(0.01)
+
+
+async def goes_on(gateway: Gateway, load: Load, peer: Peer, more: int = 3) -> None:
+    """So many letters are taken and delivered from now on.  Raises TimeoutError where none are."""
+    delivered = len(peer.deliveries) + more
+    await taken(gateway, load, more)
+    await _until(gateway, lambda: len(peer.deliveries) >= delivered)
+
+
+async def taken(gateway: Gateway, load: Load, more: int) -> None:
+    """So many letters are from now on."""
+    wanted = len(load.promised) + more
+    await _until(gateway, lambda: len(load.promised) >= wanted)
+
+
+async def _until(gateway: Gateway, true: Callable[[], bool]) -> None:
+    """Whatever ended is started again meanwhile."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        for name in gateway.dead():
+            gateway.start(name)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it does not go on:\n{gateway.log.read_text()[-3000:]}")
+        await asyncio.sleep(0.02)
 
 
 async def settle(gateway: Gateway, load: Load, peer: Peer) -> account.Account:

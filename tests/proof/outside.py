@@ -3,21 +3,20 @@
     python tests/proof/outside.py
     python tests/proof/outside.py --row "clamd hung"
 
-System calls of a stage fail (strace injects it), the disk has no blocks or no inodes left, clamd is
-down, hung, slow, cut off, talks nonsense or meets its limit, the DNS is dead.  Then the trouble
-ends, all goes on by itself, and is counted.  Needs root for the disks, and strace.  Exits 1 where
-the promise was broken.
+The disk has no blocks or no inodes left, clamd is hung, slow, cut off, talks nonsense or meets its
+limit, the DNS is dead.  Then the trouble ends, all goes on by itself, and is counted.  Needs root
+for the disks.  Exits 1 where the promise was broken.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import socket
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -31,8 +30,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from clamd_server import EICAR  # noqa: E402 - found only by the line above
 
-from proof import account, live, power  # noqa: E402
+from proof import live, power  # noqa: E402
 from proof.inline import memory  # noqa: E402
+from proof.rounds import JOBS, Tally, show  # noqa: E402
 
 _WHILE = 1.5  # seconds that a trouble lasts
 _MOODY = {
@@ -120,22 +120,6 @@ def _stream(heard: object) -> bytes:
 
 
 @asynccontextmanager
-async def _failing(
-    gateway: live.Gateway, *, stage: str, call: str, error: str, when: str
-) -> AsyncIterator[None]:
-    """strace in the stage's way."""
-    command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
-    inject = ("-e", f"inject={call}:error={error}:when={when}", "-p", str(gateway.pid(stage)))
-    process = await asyncio.create_subprocess_exec(*command, *inject)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        await process.wait()
-
-
-@asynccontextmanager
 async def _full(gateway: live.Gateway, *, by: str) -> AsyncIterator[None]:
     """The disk under the spool."""
     rubbish = gateway.root / "rubbish"
@@ -155,63 +139,28 @@ async def _full(gateway: live.Gateway, *, by: str) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Row:
-    """``call`` for strace, ``mood`` of clamd, ``full`` by what; or a name server that is dead."""
+    """``mood`` of clamd, ``full`` by what; or a name server that is dead."""
 
     what: str
-    stage: str = ""
-    call: str = ""
-    error: str = ""
-    when: str = "2+3"
     mood: str = ""
     full: str = ""
     dead_dns: bool = False
 
     def absent(self) -> str:
         """Why it cannot be done here; "" where it can."""
-        if self.call and shutil.which("strace") is None:
-            return "no strace here (apt-get install strace)"
         return power.absent("ext4") if self.full else ""
 
 
 ROWS = (
-    *(
-        Row(f"{stage}: {call} {error}", stage, call, error)
-        for stage, call, error in (
-            ("smtpd", "fsync", "EIO"),
-            ("smtpd", "fsync", "ENOSPC"),
-            ("smtpd", "renameat2", "EIO"),
-            ("smtpd", "pwrite64", "EDQUOT"),
-            ("smtpd", "openat", "EMFILE"),
-            ("smtpd", "unlink", "EROFS"),
-            ("scanmail", "renameat2", "EIO"),
-            ("scanmail", "openat", "ENFILE"),
-            ("scanmail", "pwrite64", "ENOSPC"),
-            ("scanmail", "fsync", "EIO"),
-            ("smtpfwdd", "fdatasync", "EIO"),
-            ("smtpfwdd", "pwrite64", "ENOSPC"),
-            ("smtpfwdd", "unlink", "EROFS"),
-            ("smtpfwdd", "openat", "EACCES"),
-            ("smtpfwdd", "pread64", "EIO"),
-        )
-    ),
     Row("no blocks left", full="blocks"),
     Row("no inodes left", full="inodes"),
     *(Row(f"clamd {mood}", mood=mood) for mood in ("hung", "slow", "reset", "nonsense", "limit")),
     Row("the DNS is dead", dead_dns=True),
 )
-_QUICK = ("smtpd: fsync EIO", "scanmail: renameat2 EIO", "no blocks left", "clamd reset")
+_QUICK = ("no blocks left", "clamd reset", "the DNS is dead")
 
 
-@dataclass
-class Tally:
-    """``promised``: letters that were acknowledged."""
-
-    promised: int
-    delivered: int
-    account: account.Account
-
-
-def run(row: Row, seed: int = 1) -> Tally:
+def run(row: Row, seed: int) -> Tally:
     """One trouble, from its beginning to a good end."""
     with ExitStack() as stack:
         name = stack.enter_context(
@@ -234,29 +183,23 @@ async def _story(row: Row, folder: Path, place: Path, seed: int) -> Tally:
             with load.on():
                 gateway.start_all()
                 await live.listening(gateway)
-                await _some(load, 10)
+                await live.goes_on(gateway, load, peer)
                 async with trouble(gateway):
                     if clamd:
                         clamd.be(row.mood)
                     await asyncio.sleep(_WHILE)
                 if clamd:
                     clamd.be("well")
-                for name in gateway.dead():
-                    gateway.start(name)
-                await live.listening(gateway)
-                await _some(load, 10)
+                await live.goes_on(gateway, load, peer, 10)
             found = await live.settle(gateway, load, peer)
         finally:
             gateway.kill_all()
-        return Tally(len(load.promised), len(peer.deliveries), found)
+        return Tally(Counter(), len(load.promised), len(peer.deliveries), found)
 
 
 def _prepared(row: Row, gateway: live.Gateway, folder: Path) -> tuple[Trouble, Clamd | None]:
     """The settings it needs, what begins it, and a clamd where it is clamd's."""
     settings = gateway.root / "etc/spoolscan.toml"
-    if row.call:
-        values = {"stage": row.stage, "call": row.call, "error": row.error, "when": row.when}
-        return partial(_failing, **values), None
     if row.full:
         return partial(_full, by=row.full), None
     if row.dead_dns:
@@ -281,37 +224,19 @@ async def _none(_: live.Gateway) -> AsyncIterator[None]:
     yield
 
 
-async def _some(load: live.Load, more: int) -> None:
-    """So many letters are taken from now on."""
-    wanted = len(load.promised) + more
-    async with asyncio.timeout(live.PATIENCE):
-        while len(load.promised) < wanted:
-            await asyncio.sleep(0.02)
-
-
 @click.command()
 @click.option("--row", "rows", multiple=True, help="Only these.")
 @click.option("--quick", is_flag=True, help="One row of each kind.")
 @click.option("--seed", default=1, show_default=True, help="Of the messages.")
-def main(rows: Sequence[str], quick: bool, seed: int) -> None:
+@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
+def main(rows: Sequence[str], quick: bool, seed: int, jobs: int) -> None:
     """Try them and print the counts."""
-    broken = False
-    for row in ROWS:
-        wanted = rows or (_QUICK if quick else [one.what for one in ROWS])
-        if row.what not in wanted:
-            continue
-        if reason := row.absent():
-            click.echo(f"{row.what}: not tried: {reason}")
-            continue
-        tally = run(row, seed)
-        broken |= tally.account.broken
-        click.echo(
-            f"{row.what}: {tally.promised} acknowledged, {tally.delivered} delivered:"
-            f" {tally.account}"
-        )
-        if tally.account.broken:
-            click.echo(f"  {tally.account.details()}")
-    raise SystemExit(1 if broken else 0)
+    wanted = rows or (_QUICK if quick else [row.what for row in ROWS])
+    chosen = {row.what: row for row in ROWS if row.what in wanted}
+    for what in [what for what, row in chosen.items() if row.absent()]:
+        click.echo(f"{what}: not tried: {chosen.pop(what).absent()}")
+    tallies = show(partial(run, seed=seed), chosen, jobs)
+    raise SystemExit(1 if any(tally.account.broken for tally in tallies.values()) else 0)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@
 The spool lies on a file system of its own (ext4 or XFS in a file, by a loop device).  A cut is
 EXT4_IOC_SHUTDOWN (XFS_IOC_GOINGDOWN is the same number): from one moment to the next nothing
 reaches the device any more, what was only in memory is gone, and the log on the device is what the
-next mount goes by.  Then all processes are killed.  Needs root.  Exits 1 where the promise was
-broken.
+next mount goes by.  Then all processes are killed.  In `rounds`.  Needs root.  Exits 1 where the
+promise was broken.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from proof import account, live  # noqa: E402 - found only by the line above
 from proof.inline import memory  # noqa: E402
+from proof.rounds import JOBS, Tally, prove  # noqa: E402
 from spoolscan.spool import Spool  # noqa: E402
 
 _SHUTDOWN = 0x8004587D
@@ -45,17 +44,8 @@ _FILE_SYSTEMS = {
     "ext4": (64, ("mkfs.ext4", "-q", "-F")),
     "xfs": (300, ("mkfs.xfs", "-q", "-f")),
 }
+_ROUND = 25
 _LIFE = 2.0  # seconds at most, from the first greeting to the cut
-
-
-@dataclass
-class Tally:
-    """``promised``: letters that were acknowledged."""
-
-    cuts: int = 0
-    promised: int = 0
-    delivered: int = 0
-    account: account.Account = field(default_factory=account.Account)
 
 
 class Disk:
@@ -122,18 +112,16 @@ def mounted(kind: str, folder: Path, megabytes: int = 0) -> Iterator[Disk]:
         disk.unmount()
 
 
-def run(kind: str, cuts: int, seed: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
+def run(kind: str, cuts: int, seed: int) -> Tally:
     """Cut it so often, then let it finish."""
     with (
         tempfile.TemporaryDirectory(prefix="spoolscan-power-", dir=memory()) as name,
         mounted(kind, Path(name)) as disk,
     ):
-        return asyncio.run(_story(disk, Path(name), cuts, seed, tell))
+        return asyncio.run(_story(disk, kind, Path(name), cuts, seed))
 
 
-async def _story(
-    disk: Disk, folder: Path, cuts: int, seed: int, tell: Callable[[Tally], None]
-) -> Tally:
+async def _story(disk: Disk, kind: str, folder: Path, cuts: int, seed: int) -> Tally:
     tally = Tally()
     chance = Random(seed)  # noqa: S311 - the same each time
     async with live.next_hop() as peer:
@@ -150,12 +138,10 @@ async def _story(
                     gateway.kill_all()
                     await asyncio.to_thread(disk.unmount)
                     await asyncio.to_thread(disk.mount)
-                    tally.cuts += 1
-                    tally.promised, tally.delivered = len(load.promised), len(peer.deliveries)
+                    tally.events[kind] += 1
                     tally.account.add(
                         account.visible(Spool(gateway.root), load.letters, load.letters)
                     )
-                    tell(tally)
             tally.account.add(await live.settle(gateway, load, peer))
         finally:
             gateway.kill_all()
@@ -167,20 +153,13 @@ async def _story(
 @click.option("--cuts", default=100, show_default=True)
 @click.option("--fs", "kind", type=click.Choice(list(_FILE_SYSTEMS)), default="ext4")
 @click.option("--seed", default=1, show_default=True, help="Of the moments and the messages.")
-def main(cuts: int, kind: str, seed: int) -> None:
+@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
+def main(cuts: int, kind: str, seed: int, jobs: int) -> None:
     """Run it and print the counts."""
     if reason := absent(kind):
         click.echo(f"{kind}: not tried: {reason}")
         return
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"cuts of {kind}", total=cuts)
-        tally = run(kind, cuts, seed, lambda now: progress.update(task, completed=now.cuts))
-    click.echo(
-        f"{kind}: {tally.cuts} cuts, {tally.promised} acknowledged, {tally.delivered} delivered:"
-        f" {tally.account}"
-    )
-    if tally.account.broken:
-        click.echo(tally.account.details())
+    tally = prove(f"cuts of {kind}", partial(run, kind), cuts, _ROUND, seed=seed, jobs=jobs)
     raise SystemExit(1 if tally.account.broken else 0)
 
 
