@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
@@ -39,7 +39,9 @@ from spoolscan import disk, envelope
 from spoolscan.envelope import Envelope, Head, ScanMark
 from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.queueid import QUEUE_ID, QueueIds
-from spoolscan.syncer import Syncer
+
+if TYPE_CHECKING:  # a look at a queue needs no event loop
+    from spoolscan.syncer import Syncer
 
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
