@@ -56,7 +56,7 @@ FLOORS = {
         ),
         *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
         *["receiver.stdio", "receiver.visitor"],
-        *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
+        *(f"scanner.{name}" for name in ("answer", "broker", "hand", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
