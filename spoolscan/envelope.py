@@ -48,6 +48,7 @@ _TAG: Final = re.compile(r"[A-Z][A-Z0-9]{3}")
 _VALUE: Final = re.compile(r"[ -~]*")
 _SCAN: Final = re.compile(r"(-|clean|unscannable|banned|infected|released)(?: tries=(\d{1,6}))?")
 _TO_QUOTE: Final = re.compile(rb"[^!-*,-<>-~]")
+_UNQUOTED: Final = re.compile(r"[!-*,-<>-~]*")
 _QUOTED: Final = re.compile(rb"\+([0-9A-F]{2})")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -55,12 +56,16 @@ _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 def xtext(value: str) -> str:
     """Quote as RFC 3461 section 4; an empty value becomes nothing."""
+    if _UNQUOTED.fullmatch(value):
+        return value
     raw = value.encode("utf-8", "surrogateescape")
     return _TO_QUOTE.sub(lambda byte: b"+%02X" % byte.group()[0], raw).decode("ascii")
 
 
 def from_xtext(value: str) -> str:
     """Undo `xtext`."""
+    if "+" not in value and value.isascii():
+        return value
     raw = _QUOTED.sub(lambda code: bytes([int(code[1], 16)]), value.encode("ascii"))
     return raw.decode("utf-8", "surrogateescape")
 
@@ -195,6 +200,17 @@ def parse(data: bytes) -> Head:
     return _Reader(lines, end + len(b"\nBODY\n")).read()
 
 
+_SPOOL: Final = re.compile(r"SPOOL 1 (\S+)")
+_SIZE: Final = re.compile(rf"SIZE (\d{{{_SIZE_WIDTH}}})")
+_MARK: Final = re.compile(rf"SCAN (.{{{_SCAN_WIDTH}}})")
+_ARRIVED: Final = re.compile(r"DATE (\S+)")
+_PEER: Final = re.compile(r"PEER (\S+) (\S+)")
+_HELO: Final = re.compile(r"HELO (\S*)")
+_PROT: Final = re.compile(r"PROT (\S*)")
+_FROM: Final = re.compile(r"FROM <(\S*)>")
+_RECIPIENT: Final = re.compile(r"(RCPT|LATE|SENT|FAIL) <(\S*)>")
+
+
 class _Reader:
     """Walks the lines once, in the order `Envelope.encode` writes them."""
 
@@ -205,18 +221,18 @@ class _Reader:
         self.offset = 0
 
     def read(self) -> Head:
-        queue_id = self.match(r"SPOOL 1 (\S+)")[1]
+        queue_id = self.match(_SPOOL)[1]
         if not QUEUE_ID.fullmatch(queue_id):
             raise self.wrong()
-        size = int(self.match(rf"SIZE (\d{{{_SIZE_WIDTH}}})")[1])
+        size = int(self.match(_SIZE)[1])
         scan_offset = self.offset + len("SCAN ")
-        scan = self.scan(self.match(rf"SCAN (.{{{_SCAN_WIDTH}}})")[1])
-        arrived = self.date(self.match(r"DATE (\S+)")[1])
-        peer = self.match(r"PEER (\S+) (\S+)")
-        helo = self.text(self.match(r"HELO (\S*)")[1])
-        protocol = self.text(self.match(r"PROT (\S*)")[1])
+        scan = self.scan(self.match(_MARK)[1])
+        arrived = self.date(self.match(_ARRIVED)[1])
+        peer = self.match(_PEER)
+        helo = self.text(self.match(_HELO)[1])
+        protocol = self.text(self.match(_PROT)[1])
         extras = self.extras()
-        sender = self.text(self.match(r"FROM <(\S*)>")[1])
+        sender = self.text(self.match(_FROM)[1])
         recipients, offsets = self.recipients()
         if not recipients:
             raise Corrupt("envelope: no recipient")
@@ -236,9 +252,9 @@ class _Reader:
     def wrong(self) -> Corrupt:
         return Corrupt(f"envelope: line {self.index} is not of the form of a spool file")
 
-    def match(self, pattern: str) -> re.Match[str]:
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str]:
         line = self.lines[self.index] if self.index < len(self.lines) else ""
-        found = re.fullmatch(pattern, line)
+        found = pattern.fullmatch(line)
         self.offset += len(line) + 1
         self.index += 1
         if found is None:
@@ -288,6 +304,6 @@ class _Reader:
         offsets: list[int] = []
         while self.index < len(self.lines):
             offsets.append(self.offset)
-            line = self.match(r"(RCPT|LATE|SENT|FAIL) <(\S*)>")
+            line = self.match(_RECIPIENT)
             found.append(Recipient(self.text(line[2]), line[1], self.extras()))
         return tuple(found), tuple(offsets)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ from spoolscan.queueid import QUEUE_ID
 from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer, Trail
 from spoolscan.scanner.engines import command
-from spoolscan.scanner.hand import WorkerDied
+from spoolscan.scanner.hand import LOOK, WorkerDied
 from spoolscan.scanner.pool import Pool
 from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
@@ -49,7 +50,6 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
 STAGE: Final = "scanner"
 _GRACE: Final = 20.0  # seconds a message may go on when we are told to stop
 _LONGEST_RETRY: Final = 300.0  # seconds between two attempts at one message
-_LOOK: Final = 1.0  # seconds between two looks at the files that are edited
 
 
 class Scanner:
@@ -73,7 +73,8 @@ class Scanner:
         self._in_hand: set[str] = set()
         self._turn = asyncio.Lock()
         self._list_at = 0.0  # when (monotonic) the directory is listed again
-        self._look_at = 0.0  # and when the files are looked at
+        self._looked = -LOOK  # when (monotonic) the files that are edited were looked at
+        self._look_at = math.inf  # and when they are to be, mail or not
         self._stopping = False
 
     async def run(
@@ -142,7 +143,7 @@ class Scanner:
                     break
                 if (counted := self._teller.pause()) == 0:
                     counted = await asyncio.to_thread(self._teller.tell_counted)
-                pause = rest or self._list_at - time.monotonic()
+                pause = rest or min(self._list_at, self._look_at) - time.monotonic()
                 await watch.wait(min(pause, RESCAN if counted is None else counted))
             return None
 
@@ -163,9 +164,11 @@ class Scanner:
     async def _look(self, watch: Watch) -> None:
         """Have wait what may be tried now; when there may be more is known then, too."""
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK
+        if now >= self._looked + LOOK:
             self._toolbox.tools()
+            self._looked, self._look_at = now, math.inf
+        else:
+            self._look_at = self._looked + LOOK
         names = watch.names()
         try:
             if names is None or now >= self._list_at or not all(map(QUEUE_ID.fullmatch, names)):

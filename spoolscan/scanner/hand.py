@@ -32,7 +32,7 @@ from spoolscan.spool import Message
 
 AHEAD: Final = 4  # messages that one worker has, the one it reads among them
 _START: Final = 60.0  # seconds for a worker to get ready
-_LOOK: Final = 1.0  # seconds in which an edited pattern need not count yet
+LOOK: Final = 1.0  # seconds in which an edited pattern need not count yet
 _LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
 _SLOW: Final = 0.5  # seconds of one message after which the others are taken back
 _LAST_WORDS: Final = 2.0  # seconds for a worker that broke off to say why, in the log
@@ -72,7 +72,7 @@ class Worker:
         self._quiet = asyncio.Event()
         self._turn = asyncio.Lock()
         self._out: frozenset[str] = frozenset()
-        self._looked = -_LOOK
+        self._looked = -LOOK
         self._left = 0
         self._timer: asyncio.TimerHandle | None = None
         self.measures: list[Measure] = []  # that are in force, and that are not, since it is ready
@@ -171,7 +171,7 @@ class Worker:
             self._peer is not None
             and out == self._out
             and self._left > 0
-            and time.monotonic() < self._looked + _LOOK
+            and time.monotonic() < self._looked + LOOK
         )
 
     async def _look(self, out: frozenset[str]) -> None:
@@ -182,7 +182,7 @@ class Worker:
         control, peer = self._control, self._peer
         if control is None or peer is None:
             raise wire.Broken(wire.ENDED)
-        if out != self._out or self._looked + _LOOK <= time.monotonic() or self._left <= 0:
+        if out != self._out or self._looked + LOOK <= time.monotonic() or self._left <= 0:
             # The end of the old room, should it come to that, is nobody's death.
             asyncio.get_running_loop().remove_reader(peer)
             wire.send(control, {"out": sorted(out), "worn": self._left <= 0})
