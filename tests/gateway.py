@@ -13,6 +13,7 @@ import signal
 import smtplib
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -159,6 +160,10 @@ class Gateway:
     def send_signal(self, stage: str, number: signal.Signals) -> None:
         """To one stage."""
         os.kill(until(lambda: self.process(stage), f"{stage} runs", tell=self._end_of_log), number)
+
+    def edited(self) -> None:
+        """What was saved is in force when this returns."""
+        time.sleep(1.0)  # it may take so long, and no longer
 
     def send_signal_to_worker(self, number: signal.Signals) -> None:
         """To one of the scanner's workers."""

@@ -59,12 +59,9 @@ FLOORS = {
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(
-            f"receiver.{name}"
-            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
-        ),
+        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "stream")),
         *["receiver.stdio", "receiver.tls", "receiver.visitor"],
-        *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
+        *(f"scanner.{name}" for name in ("answer", "broker", "hand", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),

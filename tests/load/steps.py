@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asking import Asked
+
 from load import mails
 from spoolscan import config
 from spoolscan.envelope import Envelope, Recipient, ScanMark
@@ -34,7 +36,6 @@ from spoolscan.receiver.events import (
 from spoolscan.receiver.reply import GO_AHEAD, OK
 from spoolscan.receiver.session import Session
 from spoolscan.scanner.inspect import inspect
-from spoolscan.scanner.pool import Worker
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
 from spoolscan.watch import Watch
@@ -68,7 +69,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     watch = Stopwatch()
     texts = [mail.data for mail in mails.make("text4k", 50)]
     toolbox = Toolbox(settings)
-    worker = Worker(settings)
+    worker = Asked(settings)
     worker.prepare()
     session = Session(Terms("gate.example.com", "ready", 1 << 25, 100, 20, 100, 30, BareLF.REFUSE))
     _greet(session)
@@ -112,7 +113,7 @@ def _receive(session: Session, data: bytes) -> None:
                 return
 
 
-def _scan(spool: Spool, toolbox: Toolbox, worker: Worker, watch: Stopwatch, data: bytes) -> None:
+def _scan(spool: Spool, toolbox: Toolbox, worker: Asked, watch: Stopwatch, data: bytes) -> None:
     """From its commit until it is in outgoing/."""
     with watch.step("commit: draft, write, fsync, rename, fsync"):
         draft = spool.draft(Envelope("a@example.net", (Recipient("bob@example.com"),)))
