@@ -2,8 +2,7 @@
 
 Production goes straight through; tests replace single functions of this module to record calls, to
 make them fail, or to stop the world at one of them.  Nothing here knows what a message is.  Every
-function raises OSError as the kernel gave it.  `DirectorySync` shares one fsync among all
-who wait for it.
+function raises OSError as the kernel gave it.  What an event loop waits for is synced by `syncer`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ import errno
 import fcntl
 import os
 import stat
-import threading
-from concurrent.futures import Future
 from typing import Final
 
 _AT_FDCWD: Final = -100
@@ -74,6 +71,11 @@ def fsync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_directory(path: str) -> int:
+    """For `fsync`."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def close(descriptor: int) -> None:
@@ -181,34 +183,3 @@ def is_strange(path: str) -> bool:
         return not stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
-
-
-class DirectorySync:
-    """fsync of one directory, once for all who wait at that moment (group commit)."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._turn = threading.Lock()  # held by the one sync under way
-        self._lock = threading.Lock()  # guards _waiting
-        self._waiting: Future[None] | None = None  # the sync that has not begun yet
-
-    def __call__(self) -> None:
-        """Return when a sync that began after this call has ended.
-
-        Raises OSError, to all whom that sync was for: the kernel tells of a lost write only once,
-        so a second try would succeed and prove nothing.
-        """
-        with self._lock:
-            batch, leads = self._waiting or Future(), self._waiting is None
-            self._waiting = batch
-        if not leads:
-            return batch.result()
-        with self._turn:
-            with self._lock:
-                self._waiting = None
-            try:
-                fsync_directory(self._path)
-            except BaseException as error:
-                batch.set_exception(error)
-                raise
-            return batch.set_result(None)

@@ -48,13 +48,16 @@ _TAG: Final = re.compile(r"[A-Z][A-Z0-9]{3}")
 _VALUE: Final = re.compile(r"[ -~]*")
 _SCAN: Final = re.compile(r"(-|clean|unscannable|banned|infected|released)(?: tries=(\d{1,6}))?")
 _TO_QUOTE: Final = re.compile(rb"[^!-*,-<>-~]")
+_UNQUOTED: Final = re.compile(r"[!-*,-<>-~]*")
 _QUOTED: Final = re.compile(rb"\+([0-9A-F]{2})")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-_STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
+_STAMP: Final = len("2026-11-21T05:30:00")
 
 
 def xtext(value: str) -> str:
     """Quote as RFC 3461 section 4; an empty value becomes nothing."""
+    if _UNQUOTED.fullmatch(value):
+        return value
     raw = value.encode("utf-8", "surrogateescape")
     return _TO_QUOTE.sub(lambda byte: b"+%02X" % byte.group()[0], raw).decode("ascii")
 
@@ -131,7 +134,7 @@ class Envelope:
             f"SPOOL 1 {queue_id}",
             f"SIZE {size:0{_SIZE_WIDTH}d}",
             f"SCAN {self.scan}",
-            f"DATE {self.arrived.astimezone(UTC).strftime(_STAMP)}",
+            f"DATE {self.arrived.astimezone(UTC).isoformat()[:_STAMP]}Z",
             f"PEER {_word(self.peer_address)} {_word(self.peer_name)}",
             f"HELO {xtext(self.helo)}",
             f"PROT {xtext(self.protocol)}",
@@ -195,6 +198,17 @@ def parse(data: bytes) -> Head:
     return _Reader(lines, end + len(b"\nBODY\n")).read()
 
 
+_FIRST: Final = re.compile(rf"SPOOL 1 ({QUEUE_ID.pattern})")
+_SIZE: Final = re.compile(rf"SIZE (\d{{{_SIZE_WIDTH}}})")
+_MARK: Final = re.compile(rf"SCAN (.{{{_SCAN_WIDTH}}})")
+_ARRIVED: Final = re.compile(r"DATE (\S+)")
+_PEER: Final = re.compile(r"PEER (\S+) (\S+)")
+_HELO: Final = re.compile(r"HELO (\S*)")
+_PROTOCOL: Final = re.compile(r"PROT (\S*)")
+_SENDER: Final = re.compile(r"FROM <(\S*)>")
+_RECIPIENT: Final = re.compile(rf"({'|'.join(_STATES)}) <(\S*)>")
+
+
 class _Reader:
     """Walks the lines once, in the order `Envelope.encode` writes them."""
 
@@ -205,40 +219,31 @@ class _Reader:
         self.offset = 0
 
     def read(self) -> Head:
-        queue_id = self.match(r"SPOOL 1 (\S+)")[1]
-        if not QUEUE_ID.fullmatch(queue_id):
-            raise self.wrong()
-        size = int(self.match(rf"SIZE (\d{{{_SIZE_WIDTH}}})")[1])
+        queue_id = self.match(_FIRST)[1]
+        size = int(self.match(_SIZE)[1])
         scan_offset = self.offset + len("SCAN ")
-        scan = self.scan(self.match(rf"SCAN (.{{{_SCAN_WIDTH}}})")[1])
-        arrived = self.date(self.match(r"DATE (\S+)")[1])
-        peer = self.match(r"PEER (\S+) (\S+)")
-        helo = self.text(self.match(r"HELO (\S*)")[1])
-        protocol = self.text(self.match(r"PROT (\S*)")[1])
+        scan = self.scan(self.match(_MARK)[1])
+        arrived = self.date(self.match(_ARRIVED)[1])
+        peer = self.match(_PEER)
+        peer_address, peer_name = self.word(peer[1]), self.word(peer[2])
+        helo = self.text(self.match(_HELO)[1])
+        protocol = self.text(self.match(_PROTOCOL)[1])
         extras = self.extras()
-        sender = self.text(self.match(r"FROM <(\S*)>")[1])
+        sender = self.text(self.match(_SENDER)[1])
         recipients, offsets = self.recipients()
         if not recipients:
             raise Corrupt("envelope: no recipient")
         envelope = Envelope(
-            sender=sender,
-            recipients=recipients,
-            peer_address=self.word(peer[1]),
-            peer_name=self.word(peer[2]),
-            helo=helo,
-            protocol=protocol,
-            arrived=arrived,
-            scan=scan,
-            extras=extras,
+            sender, recipients, peer_address, peer_name, helo, protocol, arrived, scan, extras
         )
         return Head(queue_id, size, envelope, self.body_offset, scan_offset, offsets)
 
     def wrong(self) -> Corrupt:
         return Corrupt(f"envelope: line {self.index} is not of the form of a spool file")
 
-    def match(self, pattern: str) -> re.Match[str]:
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str]:
         line = self.lines[self.index] if self.index < len(self.lines) else ""
-        found = re.fullmatch(pattern, line)
+        found = pattern.fullmatch(line)
         self.offset += len(line) + 1
         self.index += 1
         if found is None:
@@ -246,13 +251,19 @@ class _Reader:
         return found
 
     def text(self, quoted: str) -> str:
+        if _UNQUOTED.fullmatch(quoted):
+            return quoted
         value = from_xtext(quoted)
         if xtext(value) != quoted:
             raise self.wrong()
         return value
 
     def word(self, quoted: str) -> str:
-        value = "" if quoted == "-" else from_xtext(quoted)
+        if quoted == "-":
+            return ""
+        if _UNQUOTED.fullmatch(quoted):
+            return quoted
+        value = from_xtext(quoted)
         if _word(value) != quoted:
             raise self.wrong()
         return value
@@ -288,6 +299,6 @@ class _Reader:
         offsets: list[int] = []
         while self.index < len(self.lines):
             offsets.append(self.offset)
-            line = self.match(r"(RCPT|LATE|SENT|FAIL) <(\S*)>")
+            line = self.match(_RECIPIENT)
             found.append(Recipient(self.text(line[2]), line[1], self.extras()))
         return tuple(found), tuple(offsets)

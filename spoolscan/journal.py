@@ -69,10 +69,11 @@ CREATE INDEX IF NOT EXISTS events_id ON events (id);
 """
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_WAITING: Final = 20_000  # rows
-_BATCH: Final = 1000  # rows of one transaction
-_GATHER: Final = 0.2  # seconds in which rows gather for the next
+_BATCH: Final = 5000  # rows of one transaction
+_GATHER: Final = 1.0  # seconds in which rows gather for the next
 _PATIENCE: Final = 5.0  # seconds to wait for another process's transaction
 _LONGEST: Final = 1000  # characters of one column
+_encode: Final = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class Journal(logging.Handler):
         logging.getLogger("spoolscan").removeHandler(self)
         self._closing.set()
         if self._thread.is_alive():
+            self._closing.set()
             self._waiting.put(None)
             self._thread.join(2 * _PATIENCE)
         super().close()
@@ -214,7 +216,7 @@ def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
         _text(said.pop("name", None)),
         said.pop("size", None),
         said.pop("seconds", None),
-        json.dumps(said, default=str),
+        _encode(said),
     )
 
 

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ def event(
 
     ``detail`` is for the journal, and not in the line.
     """
-    logger = logging.getLogger(f"spoolscan.{stage}")
+    logger = _logger(stage)
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
         happened = Event(stage, queue_id, values, detail)
@@ -80,6 +81,11 @@ def event(
         )
         record.happened = happened
         logger.handle(record)
+
+
+@cache
+def _logger(stage: str) -> logging.Logger:
+    return logging.getLogger(f"spoolscan.{stage}")
 
 
 def failure(stage: str, queue_id: str, error: Exception, /) -> None:
@@ -122,6 +128,7 @@ def send(stage: str, to: str) -> None:
 
 
 def _send_to(handler: logging.Handler, stage: str, level: str) -> None:
+    logging.logThreads = logging.logMultiprocessing = False  # nobody reads what these look up
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]

@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
@@ -39,6 +39,9 @@ from spoolscan import disk, envelope
 from spoolscan.envelope import Envelope, Head, ScanMark
 from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.queueid import QUEUE_ID, QueueIds
+
+if TYPE_CHECKING:
+    from spoolscan.syncer import Syncer
 
 STATES: Final = ("tmp", "incoming", "scanning", "outgoing", "quarantine", "hold")
 _HEAD_FIRST: Final = 4096
@@ -93,16 +96,18 @@ _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
 class Draft:
     """A message being written in tmp/.  Not thread-safe; one writer."""
 
-    def __init__(self, spool: Spool, message_envelope: Envelope, queue_id: str = "") -> None:
+    def __init__(
+        self, spool: Spool, message_envelope: Envelope, queue_id: str, begin: bytes | bytearray
+    ) -> None:
         self._spool = spool
         self.id = queue_id or spool.ids.next()
-        self.size = 0
+        self.size = self._said = len(begin)  # _said: by the SIZE line
         self._path = spool.path("tmp", self.id)
         with _doing(f"creating tmp/{self.id}"):
             self._descriptor = disk.open_new(self._path)
             try:
                 disk.claim_writing(self._descriptor)
-                disk.write(self._descriptor, message_envelope.encode(self.id, 0))
+                disk.write(self._descriptor, message_envelope.encode(self.id, self.size) + begin)
             except BaseException:
                 self.discard()
                 raise
@@ -128,15 +133,35 @@ class Draft:
         """
         try:
             with _doing(f"committing {to}/{self.id}"):
-                size = envelope.size_field(self.size)
-                disk.write_at(self._descriptor, size, envelope.SIZE_OFFSET)
+                self._seal()
                 disk.fsync(self._descriptor)
-                disk.rename_new(self._path, self._spool.path(to, self.id))
-                self._path = ""
+                self._publish(to)
                 self._spool.sync(to)
         finally:
             self.discard()
         return self.id
+
+    async def commit_by(self, syncer: Syncer, to: str = "incoming") -> str:
+        """The same in an event loop, which goes on while the disk works."""
+        try:
+            with _doing(f"committing {to}/{self.id}"):
+                self._seal()
+                await syncer.file(self._descriptor)
+                self._publish(to)
+                await syncer.directory(self._spool.path(to))
+        finally:
+            self.discard()
+        return self.id
+
+    def _seal(self) -> None:
+        if self._descriptor < 0:
+            raise TemporaryFailure(f"tmp/{self.id}: discarded before it was committed")
+        if self.size != self._said:
+            disk.write_at(self._descriptor, envelope.size_field(self.size), envelope.SIZE_OFFSET)
+
+    def _publish(self, to: str) -> None:
+        disk.rename_new(self._path, self._spool.path(to, self.id))
+        self._path = ""
 
     def discard(self) -> None:
         """Remove what was written.  After a commit, or a second time, this does nothing."""
@@ -280,13 +305,14 @@ class Message:
         return target
 
     def remove(self) -> None:
-        """Unlink and close it: every recipient is SENT or FAIL.  Gone already is as good.
+        """Close and unlink it: every recipient is SENT or FAIL.  Gone already is as good.
 
-        The close gives its blocks back, which takes longer than all else: it belongs in a thread.
+        The unlink waits for the disk at times: it belongs in a thread.  A loss of power may take it
+        back until `Spool.sync` of its state.
         """
-        with _doing(f"removing {self.state}/{self.id}"), suppress(FileNotFoundError):
-            disk.unlink(self._path)
-        self.close()
+        self.close()  # first, for what nobody has open costs half as much to unlink
+        with _doing(f"removing {self.state}/{self.id}"):
+            _unlink(self._path)
 
 
 def _close(descriptor: int) -> None:
@@ -320,14 +346,13 @@ class Spool:
     def __init__(self, root: Path | str) -> None:
         self.root = os.path.abspath(root)
         self.ids = QueueIds()
-        self._syncs = {state: disk.DirectorySync(f"{self.root}/{state}") for state in STATES}
 
     def path(self, *names: str) -> str:
         return "/".join((self.root, *names))
 
     def sync(self, state: str) -> None:
         """The names in a state's directory are on the disk when this returns.  Raises OSError."""
-        self._syncs[state]()
+        disk.fsync_directory(self.path(state))
 
     def check(self) -> None:
         """Raises ConfigError where a directory is missing, open to others, or elsewhere."""
@@ -381,9 +406,14 @@ class Spool:
         path = self.path("var", f"{stage}.lock")
         return os.path.exists(path) and not disk.writer_is_gone(path)
 
-    def draft(self, message_envelope: Envelope, queue_id: str = "") -> Draft:
-        """Begin a new message; ``queue_id`` is one of `ids`.  Raises TemporaryFailure."""
-        return Draft(self, message_envelope, queue_id)
+    def draft(
+        self, message_envelope: Envelope, queue_id: str = "", begin: bytes | bytearray = b""
+    ) -> Draft:
+        """Begin a new message; ``queue_id`` is one of `ids`, ``begin`` the first of its bytes.
+
+        Raises TemporaryFailure.
+        """
+        return Draft(self, message_envelope, queue_id, begin)
 
     def names(self, state: str) -> list[str]:
         """The queue ids in a state, oldest first.  Other files than messages are passed over.

@@ -56,8 +56,6 @@ class Watch:
                 error=error.strerror,
                 remedy=f"raise fs.inotify.max_user_instances; until then listed every {RESCAN:g} s",
             )
-        else:
-            self._loop.add_reader(self._descriptor, self._hear)
         return self
 
     def __exit__(
@@ -67,7 +65,7 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_reader(self._descriptor)  # somebody may be waiting still
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -82,11 +80,16 @@ class Watch:
 
     async def wait(self, seconds: float = RESCAN) -> bool:
         """Sleep until there is a hint, at most ``seconds``; True when there was one."""
+        if self._descriptor >= 0:  # not before: nobody is to be woken by what he will see anyway
+            self._loop.add_reader(self._descriptor, self._hear)
         try:
             async with asyncio.timeout(min(max(seconds, 0.0), RESCAN)):
                 await self._woken.wait()
         except TimeoutError:
             return False
+        finally:
+            if self._descriptor >= 0:
+                self._loop.remove_reader(self._descriptor)
         self._woken.clear()
         return True
 

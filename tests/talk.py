@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from spoolscan.receiver.dotted import BareLF
@@ -58,6 +58,7 @@ class Talk:
     refused: list[Reply] = field(default_factory=list)
     abandoned: int = 0
     logins: list[Login] = field(default_factory=list)
+    answers: Mapping[str, Reply] = field(default_factory=dict)  # to MAIL, RCPT, END in place of yes
     tls: str = "TLSv1.3 X"
     password: str = "secret"
     output: bytes = b""
@@ -104,7 +105,7 @@ class Talk:
                 self._body = b""
             case DataEnds():
                 self.messages.append(self._body)
-                self.session.answer(OK)
+                self.session.answer(self.answers.get("END", OK))
             case _:
                 self._answer(event)
         return False
@@ -112,9 +113,10 @@ class Talk:
     def _answer(self, event: Event) -> None:
         match event:
             case Mail():
-                self.session.answer(SENDER_OK)
-            case Rcpt():
-                self.session.answer(RECIPIENT_OK)
+                self.session.answer(self.answers.get("MAIL", SENDER_OK))
+            case Rcpt(path):
+                yes = path.local.startswith("ok")
+                self.session.answer(RECIPIENT_OK if yes else self.answers.get("RCPT", RECIPIENT_OK))
             case Login():
                 self.logins.append(event)
                 right = event.password == self.password

@@ -8,6 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolscan import envelope
+from spoolscan.envelope import Envelope, Recipient
+from spoolscan.forwarder.commands import rcpt_line
+from spoolscan.forwarder.delivery import Wish, checked_path
 from spoolscan.receiver.address import (
     NULL,
     BadParameter,
@@ -19,6 +23,8 @@ from spoolscan.receiver.address import (
     parse_path,
     split_argument,
 )
+from spoolscan.receiver.arguments import read_mail, read_rcpt
+from spoolscan.receiver.events import Mail, Rcpt
 from spoolscan.receiver.policy import parse_peer
 
 INSIDE = ipaddress.ip_address("192.0.2.1")
@@ -34,6 +40,11 @@ INSIDE = ipaddress.ip_address("192.0.2.1")
         ('"john doe"@example.org', "john doe", "example.org"),
         (r'"a\"b\\"@example.org', 'a"b\\', "example.org"),
         ('"a@b"@example.org', "a@b", "example.org"),
+        ('"a>b"@example.org', "a>b", "example.org"),
+        ('"a> SIZE=1 <b"@example.org', "a> SIZE=1 <b", "example.org"),
+        (r'"\"\>\@"@example.org', '">@', "example.org"),
+        ('"@a:b"@example.org', "@a:b", "example.org"),
+        ('"bob@example.com>"@example.org', "bob@example.com>", "example.org"),
         ("x@[192.0.2.7]", "x", "[192.0.2.7]"),
         ("x@[IPv6:2001:db8::1]", "x", "[ipv6:2001:db8::1]"),
         ("x@under_score.example.org", "x", "under_score.example.org"),
@@ -52,6 +63,9 @@ def test_the_null_path_is_empty() -> None:
 def test_a_source_route_is_kept_apart_from_the_mailbox() -> None:
     path = parse_path("@a.example,@B.example:bob@c.example")
     assert path == Path("bob@c.example", "bob", "c.example", ("a.example", "b.example"))
+    assert parse_path('@a.example:"@b:c>"@d.example') == Path(
+        '"@b:c>"@d.example', "@b:c>", "d.example", ("a.example",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,6 +118,8 @@ def test_what_reads_two_ways_or_none_is_refused(text: str) -> None:
         ("FROM:<>", "", ""),
         ('FROM:<"a> SIZE=1"@b.example> SIZE=2', '"a> SIZE=1"@b.example', "SIZE=2"),
         ('FROM:"a b"@c.example X=1', '"a b"@c.example', "X=1"),
+        (r'FROM:<"a\"> X=1 \\"@b.example> X=2', r'"a\"> X=1 \\"@b.example', "X=2"),
+        ('FROM:<@a.example:"b>"@c.example> X=1', '@a.example:"b>"@c.example', "X=1"),
     ],
 )
 def test_the_argument_is_split_outside_quotes(argument: str, path: str, parameters: str) -> None:
@@ -112,7 +128,17 @@ def test_the_argument_is_split_outside_quotes(argument: str, path: str, paramete
 
 @pytest.mark.parametrize(
     "argument",
-    ["", "FROM", "FROM:", "TO:<a@b>", "<a@b>", "FROM:<a@b", "FROM:<a@b>x", 'FROM:<"a@b>'],
+    [
+        "",
+        "FROM",
+        "FROM:",
+        "TO:<a@b>",
+        "<a@b>",
+        "FROM:<a@b",
+        "FROM:<a@b>x",
+        'FROM:<"a@b>',
+        r'FROM:<"a\"@b>',
+    ],
 )
 def test_a_malformed_argument_is_refused(argument: str) -> None:
     with pytest.raises(BadPath):
@@ -143,6 +169,52 @@ def test_whatever_is_accepted_is_printable_ascii_without_brackets(text: str) -> 
         return
     assert all(" " <= char <= "~" for char in path.text + path.local + path.domain)
     assert is_domain(path.domain.removesuffix(".")) or is_literal(path.domain) or not path.domain
+
+
+QUOTED = st.lists(
+    st.tuples(st.characters(min_codepoint=32, max_codepoint=126), st.booleans()),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(QUOTED, st.sampled_from(["", "@a.example,@b.example:"]), st.booleans())
+def test_a_quoted_mailbox_is_the_same_from_the_peer_to_the_next_hop(
+    content: list[tuple[str, bool]], route: str, bare: bool
+) -> None:
+    """By MAIL or RCPT, into the spool, out of it, and into the next hop's ears."""
+    inside = "".join(f"\\{char}" if char in '"\\' or quote else char for char, quote in content)
+    mailbox = f'"{inside}"@example.com'
+    argument = f"{route}{mailbox}" if bare and not route else f"<{route}{mailbox}>"
+    read = read_rcpt(f"TO:{argument} NOTIFY=NEVER", utf8=False)
+    sender = read_mail(f"FROM:{argument} SIZE=1", auth=False)
+    assert isinstance(read, Rcpt)
+    assert isinstance(sender, Mail)
+    assert read.notify == "NEVER"
+    assert sender.sender == read.recipient
+    path = read.recipient
+    assert path.local == "".join(char for char, _ in content)
+    assert path.domain == "example.com"
+    assert path.text == path.address == mailbox
+    written = Envelope(path.text, (Recipient(path.text),)).encode("20261121t053000z-d6m01v", 0)
+    stored = envelope.parse(written).envelope
+    assert (stored.sender, stored.recipients[0].address) == (mailbox, mailbox)
+    said = rcpt_line(checked_path(stored.recipients[0].address), Wish(), {}).decode()
+    heard = read_rcpt(said.removeprefix("RCPT ").removesuffix("\r\n"), utf8=False)
+    assert isinstance(heard, Rcpt)
+    assert heard.recipient.text == mailbox
+    assert heard.recipient.local == path.local
+
+
+def test_all_spellings_of_a_mailbox_compare_as_one() -> None:
+    for text in ("Bob@Example.COM", '"bob"@example.com', r'"b\OB"@example.com'):
+        assert parse_path(text).mailbox == "bob@example.com"
+    assert parse_path('"a@b"@example.com').mailbox == "a@b@example.com"
+    assert parse_path("Postmaster").address == "Postmaster"
+    assert parse_path('@a.example:"X@y"@Example.COM').address == '"X@y"@example.com'
+    path = parse_path("B\u00fcRO@B\u00fccher.example", utf8=True)
+    assert path.mailbox == "b\u00fcro@xn--bcher-kva.example"
+    assert path.address == "B\u00fcRO@xn--bcher-kva.example"
 
 
 def test_ipv4_within_ipv6_is_the_ipv4_peer() -> None:

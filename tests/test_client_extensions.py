@@ -13,8 +13,8 @@ from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import Corrupt
 from spoolscan.forwarder import attempt
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, Outcome, Success, Wish
-from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.protocol import PIECE, Client, Phase
+from spoolscan.nexthop.options import Options
 from spoolscan.spool import STATES, Spool
 
 ALICE = "alice@example.org"

@@ -17,10 +17,10 @@ from smtp_peer import Act, Answer, Peer, Then
 
 from spoolscan.config import Forwarder, Timeouts
 from spoolscan.errors import ConfigError
-from spoolscan.forwarder.connection import Address
 from spoolscan.forwarder.delivery import Mail, NextHopDown, TlsFailed
-from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.smtp import SmtpRoute
+from spoolscan.nexthop.options import Options
+from spoolscan.nexthop.url import Address
 
 MESSAGE = b"Subject: hello\r\n\r\nhello\r\n"
 COMPLETE = (  # Postfix adds nothing of its own to it

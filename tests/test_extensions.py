@@ -21,10 +21,11 @@ from test_session import FALSE_ENDS, SMUGGLED
 from spoolscan.domain import a_labels
 from spoolscan.receiver.attributes import NOTHING, Attributes
 from spoolscan.receiver.chunked import Chunked
+from spoolscan.receiver.conduct import LOGINS
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Chunk, Mail, Rcpt, StartTLS, State, Terms
 from spoolscan.receiver.reply import OK, Reply
-from spoolscan.receiver.session import LOGINS, Session
+from spoolscan.receiver.session import Session
 
 PATHS = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\n"
 SECURE = replace(TERMS, starttls=True, auth=True)

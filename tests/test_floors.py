@@ -26,7 +26,9 @@ FLOORS = {
     ],
     "hands": [
         *[
+            "aio",
             "disk",
+            "syncer",
             "spool",
             "config",
             "config.*",
@@ -40,6 +42,7 @@ FLOORS = {
             "ready",
             "users",
         ],
+        *["nexthop.read", "nexthop.resolve", "nexthop.tls"],
         *["receiver.answers", "receiver.dnsbl", "receiver.lookups", "receiver.rulebook"],
         *["scanner.passwordfile", "scanner.patternfile", "scanner.unpack", "scanner.unpack.*"],
         *["scanner.engines", "scanner.engines.*", "signatures", "signatures.*"],
@@ -50,22 +53,30 @@ FLOORS = {
         *["stage", "supervisor", "jobs", "jobs.*", "status", "status.*"],
         *(f"receiver.{name}" for name in ("connection", "intake", "reverse", "server", "stage")),
         *["receiver.judge", "receiver.watermark", "receiver.callout", "receiver.mailboxes"],
+        *["receiver.inquiry", "receiver.probe"],
         *["receiver.descriptors"],
         *(
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "tls")),
-        *["receiver.stdio", "receiver.visitor"],
+        *(
+            f"receiver.{name}"
+            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
+        ),
+        *["receiver.stdio", "receiver.tls", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
-        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage", "tls")),
-        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "resolve", "several")),
+        *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
+        *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),
         "forwarder.program",
         "forwarder.arrivals",
+        "forwarder.removals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
-    "thought": ["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+    "thought": [
+        *["receiver", "receiver.*", "scanner", "scanner.*", "forwarder", "forwarder.*"],
+        *["nexthop", "nexthop.*"],
+    ],
 }
 ORDER = ["words", "thought", "hands", "inspect", "stages", "cli"]
 
@@ -188,7 +199,9 @@ def test_whoever_may_touch_the_disk_does() -> None:
 
 
 def test_only_the_spool_and_the_maildir_know_the_disk() -> None:
-    assert {name for name in MODULES if "disk" in _ours(name)} == {"spool", "forwarder.maildir"}
+    """And what syncs for an event loop, which is given descriptors and opens directories."""
+    knowing = {"spool", "forwarder.maildir", "syncer", "aio"}
+    assert {name for name in MODULES if "disk" in _ours(name)} == knowing
 
 
 def test_the_spool_and_the_maildir_reach_the_disk_by_the_disk_module_alone() -> None:

@@ -16,6 +16,7 @@ import resource
 import shutil
 import smtplib
 import socket
+import stat
 import subprocess
 import threading
 import tracemalloc
@@ -31,7 +32,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from spoolscan import config, disk
+from spoolscan import aio, config, disk
 from spoolscan.config import Site
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError, TemporaryFailure
@@ -350,6 +351,12 @@ def test_a_spool_that_takes_no_draft_puts_mail_off(
     story()
 
 
+@pytest.fixture
+def syncs_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what waits for the disk can be replaced; the kernel's own way is test_syncer's."""
+    monkeypatch.setattr(aio, "_NUMBERS", {})
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -357,10 +364,11 @@ def test_a_spool_that_takes_no_draft_puts_mail_off(
         ("fsync", errno.ENOSPC, "452 4.3.1"),
         ("fsync", errno.EIO, "451 4.3.0"),
         ("rename_new", errno.EEXIST, "451 4.3.0"),
-        ("fsync_directory", errno.EIO, "451 4.3.0"),
+        ("open_directory", errno.EIO, "451 4.3.0"),
     ],
 )
 @pytest.mark.parametrize("size", [100, 250_000])
+@pytest.mark.usefixtures("syncs_by_threads")
 def test_a_message_that_cannot_be_stored_is_not_acknowledged(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, failure: tuple[str, int, str], size: int
 ) -> None:
@@ -379,6 +387,7 @@ def test_a_message_that_cannot_be_stored_is_not_acknowledged(
     story()
 
 
+@pytest.mark.usefixtures("syncs_by_threads")
 @on_loop
 async def test_what_nobody_foresaw_is_temporary(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
@@ -394,6 +403,7 @@ async def test_what_nobody_foresaw_is_temporary(
     assert drafts(spool) == []
 
 
+@pytest.mark.usefixtures("syncs_by_threads")
 @on_loop
 async def test_after_eio_no_mail_is_taken_until_a_probe_passes(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
@@ -409,19 +419,22 @@ async def test_after_eio_no_mail_is_taken_until_a_probe_passes(
     assert drafts(spool) == []
 
 
+@pytest.mark.usefixtures("syncs_by_threads")
+@pytest.mark.parametrize("waits", ["file", "directory"])
 @on_loop
 async def test_250_is_not_said_before_the_message_is_on_the_disk(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
     syncing, release = threading.Event(), threading.Event()
-    real = disk.fsync_directory
+    real = disk.fsync
 
-    def slow(path: str) -> None:
-        syncing.set()
-        release.wait(20)
-        real(path)
+    def slow(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) is (waits == "directory"):
+            syncing.set()
+            release.wait(20)
+        real(descriptor)
 
-    monkeypatch.setattr(disk, "fsync_directory", slow)
+    monkeypatch.setattr(disk, "fsync", slow)
     async with receiving(spool) as receiver, connected(receiver) as peer:
         await peer.begin()
         reply = asyncio.create_task(peer.say(b"x\r\n."))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import certificates
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import free_port
+from name_server import Answer as Record
+from name_server import NameServer
 from postfix_server import PostfixServer
 from smtp_peer import Act, Then
 from smtp_peer import Answer as Answered
@@ -20,14 +24,17 @@ from test_receiver import on_loop
 
 from spoolscan import config
 from spoolscan.errors import ConfigError, TemporaryFailure
-from spoolscan.receiver import answers, mailboxes
+from spoolscan.nexthop.options import Options
+from spoolscan.nexthop.url import Address
+from spoolscan.receiver import answers, inquiry, mailboxes
 from spoolscan.receiver.address import NULL, parse_path
 from spoolscan.receiver.answers import Answer, Answers
 from spoolscan.receiver.callout import Callout
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import Mail
+from spoolscan.receiver.inquiry import Inquiry
+from spoolscan.receiver.probe import Place as Whom
 from spoolscan.receiver.recipients import RecipientList
-from spoolscan.receiver.target import Target, parse_target
 from spoolscan.share import folder
 
 # -- the list --------------------------------------------------------------------------------------
@@ -143,8 +150,8 @@ def known(*addresses: str) -> dict[str, Callable[[str], str]]:
 
 @contextmanager
 def callout(server: Server, seconds: float = 60.0, connections: int = 4) -> Iterator[Callout]:
-    target = Target("127.0.0.1", server.port, lmtp=server.lmtp)
-    asking = Callout(target, "gate.example.com", seconds, connections)
+    place = Whom(Address("127.0.0.1", server.port), server.lmtp)
+    asking = Callout(place, "gate.example.com", seconds, connections)
     try:
         yield asking
     finally:
@@ -187,6 +194,14 @@ async def test_the_next_hop_is_asked_by_one_connection_and_gets_no_mail(lmtp: bo
         ("RCPT", "250" + "x" * 9000, "answered with an endless line"),
         ("RCPT", "250-ok\r\n" * 200 + "250 ok", "answered without end"),
         ("RCPT", "250-ok\r\n550 no", "answered with no SMTP"),
+        ("RCPT", "554 5.7.1 relay access denied", "554 5.7.1 relay access denied"),
+        ("RCPT", "554 relay access denied", "554 relay access denied"),
+        ("RCPT", "550 5.7.1 not for you", "550 5.7.1 not for you"),
+        ("RCPT", "550-5.7.1 not for\r\n550 5.1.1 you", "550 5.7.1 not for"),
+        ("RCPT", "550 5.1.8 bad null sender", "550 5.1.8 bad null sender"),
+        ("RCPT", "550 5.2.2 full", "550 5.2.2 full"),
+        ("RCPT", "503 5.5.1 what?", "503 5.5.1 what?"),
+        ("RCPT", "530 5.7.0 STARTTLS first", "530 5.7.0 STARTTLS first"),
     ],
 )
 def test_what_is_no_answer_is_none(step: str, answer: Answered, words: str) -> None:
@@ -198,6 +213,31 @@ def test_what_is_no_answer_is_none(step: str, answer: Answered, words: str) -> N
         assert words in found.words
         assert found.known is None
         assert found.words.isprintable()
+
+    story()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "550 unknown user",
+        "550 5.1.1 unknown user",
+        "550-5.1.1 unknown\r\n550 5.1.1 user",
+        "550 #5.1.0 address rejected",
+        "550 5.1.10 recipient not found",
+        "550 5.2.1 disabled",
+        "550 5.4.1 recipient address rejected",
+        "551 user not local",
+        "553 5.3.0 unknown user",
+        "554 5.1.1 unknown user",
+    ],
+)
+def test_a_refusal_that_speaks_of_the_mailbox_is_a_no(answer: str) -> None:
+    @on_loop
+    async def story() -> None:
+        async with Server({"RCPT": answer}) as server:
+            with callout(server) as asking:
+                assert (await asking.ask(BOB)).known is False
 
     story()
 
@@ -221,10 +261,60 @@ async def test_one_that_is_silent_is_waited_for_no_longer_than_it_may_take() -> 
 
 
 @on_loop
+async def test_silence_about_one_says_nothing_of_the_next() -> None:
+    async with Server({"RCPT": lambda who: Act.HANG if who == DORA else "250 ok"}) as server:
+        with callout(server, 3.0, connections=1) as asking:
+            assert (await asking.ask(DORA)).known is None
+            assert (await asking.ask(BOB)).known
+
+
+@on_loop
+async def test_who_waited_in_vain_for_a_connection_has_no_answer_and_shuts_nobody_out() -> None:
+    async with Server(known(BOB)) as server:
+        with callout(server, 0.2, connections=1) as asking:
+            await asking._free.acquire()  # as a tarpit would
+            found = await asking.ask(DORA)
+            assert found.known is None
+            assert "busy with other questions for 0.2 s" in found.words
+            assert not asking.rests
+        with callout(server, connections=1) as asking:
+            await asking._free.acquire()
+            waiting = asyncio.create_task(asking.ask(BOB))
+            await asyncio.sleep(0)
+            asking._free.release()
+            assert (await waiting).known
+    assert server.commands.count(f"RCPT TO:<{DORA}>") == 0
+
+
+@on_loop
+async def test_one_that_refuses_a_connection_is_asked_by_those_that_stand() -> None:
+    greeted = 0
+
+    def greeting(_: str) -> str:
+        nonlocal greeted
+        greeted += 1
+        return "220 peer.test" if greeted == 1 else "421 4.7.0 too many connections"
+
+    def rcpt(address: str) -> Answered:
+        return Act.HANG if address == DORA else "250 ok"
+
+    async with Server({"CONNECT": greeting, "RCPT": rcpt}) as server:
+        with callout(server, connections=3) as asking:
+            assert (await asking.ask(BOB)).known
+            hanging = asyncio.create_task(asking.ask(DORA))
+            while f"RCPT TO:<{DORA}>" not in server.commands:
+                await asyncio.sleep(0.01)
+            found = await asking.ask("carol@example.com")
+            assert "421 4.7.0 too many connections" in found.words
+            assert not asking.rests
+            hanging.cancel()
+
+
+@on_loop
 async def test_one_that_is_not_there_is_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asking = Callout(Target("127.0.0.1", free_port()), "gate.example.com", 60.0, 1)
+    asking = Callout(Whom(Address("127.0.0.1", free_port())), "gate.example.com", 60.0, 1)
     assert (await asking.ask(BOB)).known is None
     with monkeypatch.context() as patch:
         patch.setattr(asyncio, "open_connection", None)  # whoever calls it fails
@@ -282,21 +372,289 @@ async def test_an_internationalized_address_is_asked_only_where_it_is_understood
     assert "MAIL FROM:<> SMTPUTF8" in server.commands
 
 
+# TLS to it
+
+
+def secure() -> ssl.SSLContext:
+    return certificates.server("mail.example.com")
+
+
+async def asked(server: Server, options: Options) -> Answer:
+    """About BOB."""
+    place = Whom(Address("127.0.0.1", server.port), options=options)
+    asking = Callout(place, "gate.example.com", 60.0, 1)
+    try:
+        return await asking.ask(BOB)
+    finally:
+        asking.close()
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_it_is_asked_in_tls_with_a_certificate_where_that_is_demanded(
+    tmp_path: Path, implicit: bool
+) -> None:
+    @on_loop
+    async def story() -> None:
+        ca = certificates.trusted(tmp_path)
+        async with Server(known(BOB), tls=secure(), implicit=implicit) as server:
+            for name, right in (("mail.example.com", True), ("mail.example.org", None)):
+                options = Options(tls="verify", implicit=implicit, name=name, ca=ca)
+                answer = await asked(server, options)
+                assert answer.known is right
+            assert "certificate not trusted" in answer.words
+        expected = ["EHLO"] if implicit else ["EHLO", "STARTTLS", "EHLO"]
+        said = [line.split(" ")[0] for line in server.commands]
+        assert said[: len(expected) + 2] == [*expected, "MAIL", "RCPT"]
+        assert said.count("RCPT") == 1
+
+    story()
+
+
+@on_loop
+async def test_it_is_not_asked_in_the_clear_where_tls_is_demanded() -> None:
+    async with Server(known(BOB)) as server:
+        answer = await asked(server, Options(tls="encrypt"))
+        assert answer.known is None
+        assert "offers no STARTTLS, and tls=encrypt is set for it" in answer.words
+        assert (await asked(server, Options(tls="may"))).known
+    async with Server(known(BOB), tls=secure()) as server:
+        assert (await asked(server, Options(tls="none"))).known
+        assert "STARTTLS" not in server.commands
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["454 4.7.0 no entropy", "421 busy", Act.DROP, Then(b"220 go\r\nno handshake at all\r\n")],
+)
+def test_tls_that_fails_is_done_without_only_where_it_was_a_wish(broken: Answered) -> None:
+    @on_loop
+    async def story() -> None:
+        async with Server({"STARTTLS": broken, **known(BOB)}, tls=secure()) as server:
+            assert (await asked(server, Options(tls="may"))).known
+            assert (await asked(server, Options(tls="encrypt"))).known is None
+            assert server.commands.count(f"RCPT TO:<{BOB}>") == 1
+
+    story()
+
+
+@on_loop
+async def test_what_is_said_in_the_clear_behind_starttls_is_no_answer_in_tls() -> None:
+    """Somebody on the way puts his own answers behind the server's 220 (RFC 3207 section 5)."""
+    forged = "220 go\r\n250-peer.test\r\n250 SMTPUTF8\r\n250 ok\r\n250 ok"
+    async with Server({"STARTTLS": forged, **known()}, tls=secure()) as server:
+        answer = await asked(server, Options(tls="encrypt"))
+    assert answer.known is None
+    assert "in the clear behind its answer to STARTTLS" in answer.words
+
+
 @pytest.mark.real
 def test_postfix_is_asked_about_hundreds_and_knows_its_own() -> None:
     if reason := PostfixServer.absent():
         pytest.skip(reason)
 
     async def work(port: int) -> list[bool | None]:
-        asking = Callout(Target("127.0.0.1", port), "gate.example.com", 60.0, 4)
-        addresses = [BOB, DORA] * 5 + [f"nobody{number}@example.com" for number in range(100)]
+        asking = Callout(Whom(Address("127.0.0.1", port)), "gate.example.com", 60.0, 4)
+        odd = [
+            '"a>b"@example.com',
+            '"a@b"@example.com',
+            "bob@elsewhere.example",
+            r'"b\ob"@example.com',
+        ]
+        addresses = odd + [BOB, DORA] * 5 + [f"nobody{number}@example.com" for number in range(100)]
         answers = await asyncio.gather(*map(asking.ask, addresses))
         asking.close()
         return [answer.known for answer in answers]
 
-    with PostfixServer([BOB], answers={DORA: "452 4.2.2 full"}) as postfix:
+    boxes = [BOB, "a>b@example.com"]
+    with PostfixServer(boxes, answers={DORA: "452 4.2.2 full"}) as postfix:
         found = asyncio.run(work(postfix.port))
-    assert found == [True, None] * 5 + [False] * 100
+    # Both in the middle are relaying to it, which is denied, and no word about a recipient.
+    assert found == [True, None, None, True] + [True, None] * 5 + [False] * 100
+
+
+# -- whom to ask -----------------------------------------------------------------------------------
+
+
+class Routed:
+    """The next hops that the mail of an address would be given to, by a table."""
+
+    def __init__(self, folder: Path, routes: str = "", next_hop: str = "", **more: object) -> None:
+        (folder / "etc").mkdir(exist_ok=True)
+        self.file = folder / "etc" / "routes"
+        if routes:
+            self.file.write_text(routes)
+        self.inquiry = Inquiry(
+            config.Config(
+                root=folder,
+                site=config.Site(hostname="gate.example.com", domains=("example.com",)),
+                recipients=config.Recipients(check="callout", timeout=30.0, **more),  # type: ignore[arg-type]
+                forwarder=config.Forwarder(
+                    next_hop=next_hop or f"smtp://127.0.0.1:{free_port()}",
+                    nameservers=self.nameservers,
+                ),
+            )
+        )
+
+    nameservers: tuple[str, ...] = ()
+
+    async def ask(self, address: str = BOB) -> bool | str | None:
+        """What the next hop says of it, or that there is nobody to ask."""
+        answer = await self.inquiry.ask(address)
+        return "nobody to ask" if answer is None else answer.known
+
+
+def url(server: Server) -> str:
+    return f"{'lmtp' if server.lmtp else 'smtp'}://127.0.0.1:{server.port}"
+
+
+@on_loop
+async def test_each_is_asked_about_at_the_next_hop_of_its_route(tmp_path: Path) -> None:
+    sub = "eve@sub.example.com"
+    async with (
+        Server({"RCPT": "554 5.7.1 relay access denied"}) as relay,
+        Server(known(DORA)) as own,
+        Server(known(BOB), lmtp=True) as boxes,
+        Server(known(sub)) as below,
+    ):
+        routed = Routed(
+            tmp_path,
+            f"{BOB} {url(boxes)}\n.example.com {url(below)}\nexample.com {url(own)}\n",
+            url(relay),
+        )
+        told = [await routed.ask(one) for one in (BOB, DORA, sub, "carol@example.com")]
+        assert told == [True, True, True, False]
+        assert relay.connections == 0
+        assert await routed.ask("x@elsewhere.example") is None  # as no route says otherwise
+        assert relay.connections == 1
+        routed.inquiry.close()
+    for server, expected in ((boxes, [BOB]), (own, [DORA, "carol@example.com"]), (below, [sub])):
+        told = [line[9:-1] for line in server.commands if line.startswith("RCPT")]
+        assert told == expected
+
+
+@on_loop
+async def test_the_second_is_asked_where_the_first_is_not_there_and_only_then(
+    tmp_path: Path,
+) -> None:
+    async with Server(known(BOB)) as first, Server(known(DORA)) as second:
+        down = f"smtp://127.0.0.1:{free_port()}"
+        routed = Routed(tmp_path, f"example.com {down}, {url(first)}, {url(second)}\n")
+        assert [await routed.ask(one) for one in (BOB, DORA)] == [True, False]
+        first.answers = {"RCPT": "451 4.3.0 not now"}
+        assert await routed.ask() is None
+        assert second.connections == 0
+        first.answers = {"CONNECT": "421 4.3.2 going down"}
+        routed.inquiry.close()
+        assert await routed.ask(DORA) is True
+        routed.inquiry.close()
+
+
+@on_loop
+async def test_where_nobody_can_be_asked_there_is_no_answer_and_no_no(tmp_path: Path) -> None:
+    secret = tmp_path / "etc" / "relay"
+    async with Server(known()) as server:
+        routed = Routed(
+            tmp_path,
+            f"{BOB} maildir:/home/bob/Maildir\n"
+            "list-*@example.com pipe:/usr/local/bin/lists {recipient}\n"
+            f"{DORA} smtp://127.0.0.1:{server.port}?auth={secret}\n"
+            f"eve@example.com smtp://127.0.0.1:{free_port()} maildir:/home/eve\n"
+            f"carol@example.com {url(server)} maildir:/home/carol\n",
+        )
+        for address in (BOB, "list-all@example.com", DORA, "eve@example.com"):
+            assert await routed.ask(address) == "nobody to ask"
+        assert server.connections == 0
+        assert await routed.ask("carol@example.com") is False
+        routed.inquiry.close()
+
+
+@on_loop
+async def test_the_hosts_of_a_domain_are_asked_by_their_preference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Server(known(BOB)) as server:
+        records: dict[str, Record] = {
+            "inside.test MX": ["10 a.test.", "20 b.test."],
+            "a.test A": ["127.0.0.9"],  # nobody listens there
+            "b.test A": ["127.0.0.1"],
+            "null.test MX": ["0 ."],
+            "deaf.test MX": "SERVFAIL",
+        }
+        async with NameServer(records) as names:
+            monkeypatch.setattr(Routed, "nameservers", (names.place,))
+            port = server.port
+            routed = Routed(
+                tmp_path,
+                f"example.com mx://inside.test:{port}?local=yes\n"
+                f"null.example mx://null.test:{port}\n"
+                f"gone.example mx://gone.test:{port}, {url(server)}\n"
+                f"deaf.example mx://deaf.test:{port}, {url(server)}\n"
+                f"inside.test mx://:{port}?local=yes\n",
+            )
+            assert [await routed.ask(one) for one in (BOB, DORA)] == [True, False]
+            assert await routed.ask("x@inside.test") is False  # by the recipient's own domain
+            # No host at all: perhaps the name server is wrong.  It is no word about a recipient.
+            assert await routed.ask("x@null.example") is None
+            assert await routed.ask("x@gone.example") is None
+            assert await routed.ask("x@deaf.example") is False
+            routed.inquiry.close()
+
+
+@on_loop
+async def test_an_edited_table_counts_and_a_bad_edit_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Server(known(BOB)) as old, Server(known(DORA)) as new:
+        routed = Routed(tmp_path, f"example.com {url(old)}\n")
+        assert [await routed.ask(one) for one in (BOB, DORA)] == [True, False]
+        routed.file.write_text(f"example.com {url(new)}\n")
+        assert [await routed.ask(one) for one in (BOB, DORA)] == [False, True]
+        routed.file.write_text(f"example.com {url(old)}\n* smtp://a:0?tls=perhaps\n")
+        assert [await routed.ask(one) for one in (BOB, DORA)] == [False, True]
+        told = [line.getMessage() for line in caplog.records]
+        assert any("event=routes-kept" in line and "routes:2: next hop" in line for line in told)
+        routed.inquiry.close()
+
+
+@on_loop
+async def test_whoever_is_named_in_the_settings_is_asked_whatever_the_routes_say(
+    tmp_path: Path,
+) -> None:
+    async with Server(known(BOB)) as server:
+        routed = Routed(tmp_path, "example.com maildir:/x\n", ask=url(server))
+        assert [await routed.ask(one) for one in (BOB, DORA)] == [True, False]
+        routed.inquiry.close()
+
+
+@on_loop
+async def test_next_hops_of_the_past_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inquiry, "_CALLOUTS", 2)
+    async with Server(known(BOB)) as server:
+        routed = Routed(tmp_path, f"example.com {url(server)}\n")
+        for name in ("127.0.0.1", "localhost", "127.0.0.2"):
+            routed.file.write_text(f"example.com smtp://{name}:{server.port}\n")
+            assert await routed.ask() is (None if name == "127.0.0.2" else True)
+        assert len(routed.inquiry._callouts) == 2
+        routed.inquiry.close()
+
+
+@pytest.mark.parametrize("bad", ["smtp://", "smtp://a:0", "lmtp://a?tls=perhaps", "mx:?x=y"])
+def test_a_table_with_a_mistake_in_it_is_told_at_the_start(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(ConfigError, match=r"etc/routes:1: next hop .*allowed: smtp://HOST:PORT"):
+        Routed(tmp_path, f"example.com {bad}\n")
+    (tmp_path / "etc" / "routes").unlink()
+    with pytest.raises(ConfigError, match=r"next hop .*allowed: smtp://HOST:PORT"):
+        Routed(tmp_path, next_hop=bad)
+
+
+@pytest.mark.parametrize(
+    "bad", ["maildir:/x", "pipe:/x", "smtp://", "x:", "smtp://a?auth=etc/relay"]
+)
+def test_who_is_to_be_asked_must_be_somebody_who_can(bad: str) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        config.Recipients(ask=bad)
 
 
 # -- what is remembered ----------------------------------------------------------------------------
@@ -304,9 +662,9 @@ def test_postfix_is_asked_about_hundreds_and_knows_its_own() -> None:
 
 def test_answers_are_found_again_by_another_process_and_cleared(tmp_path: Path) -> None:
     ours, theirs = (Answers(tmp_path / "x.sqlite", 1000) for _ in range(2))
-    ours.put(Answer(BOB, True, "250 ok", 5.0))
-    ours.put(Answer(DORA, True, "250 ok", 5.0))
-    ours.put(Answer(DORA, False, "550 no", 6.0))
+    ours.put(BOB, Answer(BOB, True, "250 ok", 5.0))
+    ours.put(DORA, Answer(DORA, True, "250 ok", 5.0))
+    ours.put(DORA, Answer(DORA, False, "550 no", 6.0))
     assert theirs.all() == [Answer(BOB, True, "250 ok", 5.0), Answer(DORA, False, "550 no", 6.0)]
     assert theirs.clear(DORA) == 1
     assert ours.get(DORA) is None
@@ -318,9 +676,9 @@ def test_answers_are_found_again_by_another_process_and_cleared(tmp_path: Path) 
 def test_however_many_names_are_tried_those_who_exist_stay(tmp_path: Path) -> None:
     answers = Answers(tmp_path / "x.sqlite", 300)
     for number in range(100):
-        answers.put(Answer(f"real{number}@x", True, "", float(number)))
+        answers.put(f"real{number}@x", Answer(f"real{number}@x", True, "", float(number)))
     for number in range(5000):
-        answers.put(Answer(f"tried{number}@x", False, "", 1000.0 + number))
+        answers.put(f"tried{number}@x", Answer(f"tried{number}@x", False, "", 1000.0 + number))
     kept = answers.all()
     assert 300 <= len(kept) < 400
     assert sum(bool(one.known) for one in kept) == 100
@@ -345,7 +703,7 @@ class Place:
         self.settings = config.Config(root=folder, site=site, recipients=chosen)
         self.now = 1_000_000.0
         self.link = mailboxes.Asked(
-            Callout(self.settings.callout, "gate.example.com", 60.0, 2),
+            Inquiry(self.settings),
             mailboxes.Memory(self.settings),
             frozenset({"example.com"}),
             chosen,
@@ -384,6 +742,48 @@ async def test_an_answer_holds_for_its_time_and_an_old_yes_until_the_next_hop_is
         assert await place.ask() == "250"
         place.now += 2 * DAY
         assert await place.ask() == "450 4.4.3"
+        place.link.close()
+
+
+def remembered(place: Place) -> list[tuple[str, bool | None]]:
+    found = Answers(place.settings.path(answers.FILE), 10)
+    try:
+        return [(one.address, one.known) for one in found.all()]
+    finally:
+        found.close()
+
+
+@on_loop
+async def test_a_mailbox_is_remembered_once_however_it_is_written(tmp_path: Path) -> None:
+    async with Server({"RCPT": lambda who: known(BOB)["RCPT"](who.lower())}) as server:
+        place = Place(tmp_path, server)
+        spellings = (
+            "Bob@Example.COM",
+            "bOb@example.com",
+            '"bob"@example.com',
+            r'"b\ob"@example.com',
+        )
+        assert [await place.ask(one) for one in spellings] == ["250"] * 4
+        assert remembered(place) == [("Bob@example.com", True)]
+        assert [await place.ask(one) for one in (DORA, "Dora@example.com")] == ["550 5.1.1"] * 2
+        assert remembered(place) == [("Bob@example.com", True), ("Dora@example.com", False)]
+        place.link.close()
+    told = [line for line in server.commands if line.startswith("RCPT")]
+    assert told == [f"RCPT TO:<{one}>" for one in ("Bob@example.com", DORA, "Dora@example.com")]
+
+
+@on_loop
+async def test_a_no_to_another_spelling_shuts_nobody_out(tmp_path: Path) -> None:
+    """Of a next hop to which case means something: only that may say who is meant."""
+    async with Server(known(BOB)) as server:
+        place = Place(tmp_path, server)
+        assert await place.ask("BOB@example.com") == "550 5.1.1"
+        assert await place.ask(BOB) == "250"
+        place.now += 2 * DAY  # the yes is asked for again
+        assert await place.ask("BOB@example.com") == "550 5.1.1"
+        assert remembered(place) == [(BOB, True)]
+        server.answers = {"RCPT": "451 not now"}
+        assert await place.ask(BOB) == "250"
         place.link.close()
 
 
@@ -464,33 +864,3 @@ def test_who_cannot_be_asked_is_no_next_hop_for_a_callout(tmp_path: Path) -> Non
     settings = config.Config(root=tmp_path, recipients=config.Recipients(check="callout"))
     with pytest.raises(ConfigError, match=r"recipients\.ask: maildir:maildir cannot be asked"):
         mailboxes.make(settings)
-
-
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
-        ("smtp://a.example", Target("a.example", 25)),
-        ("smtp://[::1]:2525?tls=none", Target("::1", 2525)),
-        ("lmtp://a.example", Target("a.example", 24, lmtp=True)),
-        ("lmtp:///run/lmtp", Target(path="/run/lmtp", lmtp=True)),
-        *(
-            (url, None)
-            for url in (
-                "",
-                "mx:",
-                "smtp://",
-                "smtp:///run/x",
-                "maildir:/x",
-                "lmtp:///",
-                "smtp://a:0",
-            )
-        ),
-        ("smtp://a:99999", None),
-    ],
-)
-def test_a_target_is_a_host_or_a_socket(url: str, target: Target | None) -> None:
-    if target is None:
-        with pytest.raises(ValueError, match=r"allowed|range"):
-            parse_target(url)
-    else:
-        assert parse_target(url) == target

@@ -13,12 +13,12 @@ from smtp_peer import Act, Peer
 from spoolscan import config
 from spoolscan.cli import main
 from spoolscan.cli.init import lay_out
-from spoolscan.errors import ConfigError
+from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.forwarder import destinations
-from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome
-from spoolscan.forwarder.resolve import Lookup, NoWay
+from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, Outcome
 from spoolscan.forwarder.routes import Maker
-from spoolscan.forwarder.table import Table
+from spoolscan.nexthop.resolve import Lookup, NoWay
+from spoolscan.nexthop.table import Table
 
 TABLE = """
 # a comment, and an empty line
@@ -44,6 +44,10 @@ def table(text: str) -> Table:
     ("address", "line"),
     [
         ("bob@example.com", "smtp://bob"),
+        ('"bob"@example.com', "smtp://bob"),
+        (r'"B\ob"@example.com', "smtp://bob"),
+        (r'"bob\""@example.com', "smtp://a smtp://b"),
+        ('"list-x>"@example.org', "pipe:/bin/list --to={recipient}"),
         ("BOB@Example.COM.", "smtp://bob"),
         ("alice@example.com", "smtp://a smtp://b"),
         ("bob@x.example.com", "smtp://below balance"),
@@ -109,7 +113,7 @@ def test_a_file_with_a_next_hop_that_makes_no_sense_is_refused(tmp_path: Path) -
 def test_without_a_file_all_goes_to_the_next_hop_unless_a_file_is_named(tmp_path: Path) -> None:
     read = destinations.read_table(settings(tmp_path, next_hop="smtp://a"))
     assert read.find("x@example.com").urls == ("smtp://a",)
-    with pytest.raises(ConfigError, match="not there"):
+    with pytest.raises(ConfigError, match=r"ruotes: No such file .*; it must be there"):
         destinations.read_table(settings(tmp_path, routes="etc/ruotes"))
 
 
@@ -221,7 +225,7 @@ def test_what_is_no_domain_can_never_be_delivered(domain: str) -> None:
     ],
 )
 def test_a_name_server_that_gives_no_answer_refuses_nobody(records: Mapping[str, Answer]) -> None:
-    with pytest.raises(NextHopDown):
+    with pytest.raises(TemporaryFailure):
         hosts(records)
 
 

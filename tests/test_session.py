@@ -189,6 +189,64 @@ def test_commands_without_a_message_end_the_session() -> None:
     assert done.closed
 
 
+LATER = Reply(450, "4.4.3", "later")
+ONE = b"MAIL FROM:<>\r\nRCPT TO:<x@site.example>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "group"),
+    [
+        ({"MAIL": LATER}, b"MAIL FROM:<>\r\n"),
+        ({"RCPT": LATER}, b"RCPT TO:<x@site.example>\r\n"),
+        ({"RCPT": LATER}, ONE + b"RSET\r\n"),
+        ({"RCPT": LATER}, ONE + b"NOOP\r\nRSET\r\n"),
+        ({"END": LATER}, ONE + b"BDAT 1 LAST\r\nx"),
+        ({}, ONE + b"BDAT 0\r\nRSET\r\n"),
+    ],
+)
+def test_who_only_collects_4xx_is_sent_away(answers: dict[str, Reply], group: bytes) -> None:
+    done = Talk(TERMS, answers=answers).run([HELLO, b"MAIL FROM:<>\r\n" + group * 300])
+    assert done.replies[-1].startswith("421 4.7.0 too many commands without a message")
+    assert done.closed
+    assert done.codes.count("450") <= TERMS.idle_commands
+
+
+def test_so_is_one_whose_messages_are_never_taken() -> None:
+    for reply, body in ((LATER, []), (GO_AHEAD, [b"x\r\n.\r\n"])):
+        talking = Talk(TERMS, data_reply=reply, answers={"END": LATER})
+        done = talking.run([HELLO, *[ONE, b"DATA\r\n", *body] * 300])
+        assert done.codes[-1] == "421"
+        assert done.codes.count("450") == TERMS.idle_commands  # and one EHLO
+
+
+def test_a_message_that_is_taken_makes_up_for_what_was_put_off_before() -> None:
+    idle = b"NOOP\r\n" * (TERMS.idle_commands - 1)
+    done = talk(HELLO, *[idle, ONE, b"DATA\r\n", b"x\r\n.\r\n"] * 5)
+    assert len(done.messages) == 5
+    assert not done.closed
+
+
+def test_others_are_put_off_for_long_where_one_of_the_message_is_accepted() -> None:
+    talking = Talk(TERMS, answers={"RCPT": LATER})
+    accepted = b"MAIL FROM:<>\r\nRCPT TO:<ok@site.example>\r\n"
+    others = b"RCPT TO:<x@site.example>\r\n" * TERMS.recipients
+    done = talking.run([HELLO, accepted + others * 10, b"DATA\r\n", b"x\r\n.\r\n"])
+    assert len(done.messages) == 1
+    assert not done.closed
+    done.run([accepted + others * 11], greet=False)
+    assert done.codes[-1] == "421"
+    assert done.codes.count("450") == 2 * 10 * TERMS.recipients + 1
+
+
+def test_data_that_was_said_before_the_recipients_were_refused_is_no_error() -> None:
+    """As clients do that pipeline (RFC 2920): else the errors of an honest one would mount up."""
+    talking = Talk(TERMS, answers={"RCPT": LATER})
+    done = talking.run([HELLO, *[ONE + b"DATA\r\n", b"RSET\r\n"] * (TERMS.errors + 5)])
+    assert done.codes.count("503") == TERMS.errors + 5
+    assert not done.closed
+    assert done.session.errors == 0
+
+
 def test_recipients_beyond_the_limit_are_put_off() -> None:
     group = b"MAIL FROM:<>\r\n" + b"RCPT TO:<x@site.example>\r\n" * 10_000
     done = talk(HELLO, group, b"DATA\r\n", b".\r\n")

@@ -286,7 +286,7 @@ def test_nothing_a_peer_says_adds_a_line_to_an_envelope_a_log_or_a_reply(
         return
     written = Envelope(
         started.mail.sender.text,
-        tuple(Recipient(path.text) for path in started.recipients),
+        tuple(Recipient(rcpt.recipient.text) for rcpt in started.recipients),
         helo=session.helo,
     )
     data = written.encode("20261121t053000z-d6m01v", 0)

@@ -5,10 +5,10 @@ Long, because spool.py is one module, and each of its promises is broken here in
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +24,8 @@ from spoolscan import disk
 from spoolscan.envelope import FAIL, SENT, TODO, ScanMark
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
 from spoolscan.queueid import QUEUE_ID, QueueIds
-from spoolscan.spool import STATES, Draft, Entry, Gone, Incomplete, Spool
+from spoolscan.spool import STATES, Entry, Gone, Incomplete, Spool
+from spoolscan.syncer import Syncer
 
 DAY = "2026-11-21"
 FOREIGN_ID = "20261121t053000z-d6m01v"
@@ -595,60 +596,37 @@ def test_a_probe_that_failed_succeeds_when_the_disk_is_fit_again(spool: Spool, c
 # ---- many at once
 
 
-def _asleep() -> int:
-    """How many threads wait for another one."""
-    return sum(frame.f_code.co_name == "wait" for frame in sys._current_frames().values())
-
-
 def test_fifty_commits_at_once_share_the_syncs_of_the_directory_and_lose_nothing(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    syncs: list[str] = []
     release = threading.Event()
+    syncs: list[int] = []
+    real = disk.fsync
 
-    def slow(path: str) -> None:
-        syncs.append(path)
-        release.wait()
+    def slow(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            syncs.append(descriptor)
+            release.wait()
+        real(descriptor)
 
-    monkeypatch.setattr(disk, "fsync_directory", slow)
-    before = _asleep()
-    with ThreadPoolExecutor(50) as threads:
-        commits = [threads.submit(put, spool, b"%d\r\n" % number) for number in range(50)]
-        until(lambda: _asleep() - before >= 49)  # one syncs, one waits to, the others for those
+    async def commit_all() -> list[str]:
+        syncer = Syncer(50, threads=True)
+        drafts = [spool.draft(envelope(), begin=b"%d\r\n" % number) for number in range(50)]
+        commits = [asyncio.create_task(draft.commit_by(syncer)) for draft in drafts]
+        while not all(queue_id in spool.names("incoming") for queue_id in (d.id for d in drafts)):
+            await asyncio.sleep(0.01)  # one syncs, the others wait for the one that comes then
+        assert not any(commit.done() for commit in commits)
         release.set()
-        queue_ids = [commit.result() for commit in commits]
-    assert 1 <= len(syncs) <= 2
-    assert names(spool, "incoming") == sorted(queue_ids)
+        done = await asyncio.gather(*commits)
+        syncer.close()
+        return done
+
+    monkeypatch.setattr(disk, "fsync", slow)
+    queue_ids = asyncio.run(commit_all())
+    assert len(syncs) == 2
     for number, queue_id in enumerate(queue_ids):
         with spool.open("incoming", queue_id) as found:
             assert found.read() == b"%d\r\n" % number
-
-
-def test_a_sync_of_the_directory_that_fails_fails_all_whom_it_was_for(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    syncs: list[str] = []
-    release = threading.Event()
-
-    def failing_once(path: str) -> None:
-        syncs.append(path)
-        release.wait()
-        if len(syncs) == 2:
-            raise OSError(errno.EIO, "broken")
-
-    monkeypatch.setattr(disk, "fsync_directory", failing_once)
-    sync = disk.DirectorySync(spool.path("incoming"))
-    with ThreadPoolExecutor(3) as threads:
-        before = _asleep()
-        first = threads.submit(sync)
-        until(lambda: len(syncs) == 1)
-        second = [threads.submit(sync), threads.submit(sync)]
-        until(lambda: _asleep() - before >= 2)  # the first in its sync, one of the second for it
-        release.set()
-        assert first.exception() is None
-        assert [type(one.exception()) for one in second] == [OSError, OSError]
-    sync()
-    assert len(syncs) == 3
 
 
 def test_queue_ids_are_later_one_by_one_also_when_the_clock_goes_back(
@@ -676,6 +654,6 @@ def test_a_draft_that_a_thread_writes_survives_the_sweep_of_another_process(spoo
 
 def test_a_draft_leaves_no_descriptor_when_its_envelope_cannot_be_written(spool: Spool) -> None:
     with watched_disk() as watched, pytest.raises(ValueError, match="envelope"):
-        Draft(spool, envelope(extras=(("RCPT", "x"),)))
+        spool.draft(envelope(extras=(("RCPT", "x"),)))
     assert not watched.open
     assert names(spool, "tmp") == []

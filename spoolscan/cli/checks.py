@@ -66,4 +66,5 @@ def _check(root: Path) -> Iterator[str]:
         known = mailboxes.read_list(settings).current()
         yield f"recipients {settings.path(settings.recipients.file)}: {len(known)} lines"
     elif settings.recipients.check == "callout":
-        yield f"recipients asked of {settings.callout}"
+        mailboxes.make(settings)
+        yield f"recipients asked of {settings.recipients.ask or 'their next hops'}"

@@ -16,7 +16,7 @@ from spoolscan.errors import ConfigError
 from spoolscan.receiver import mailboxes
 from spoolscan.receiver.address import BadPath, Path, parse_path
 from spoolscan.receiver.answers import FILE, Answer, Answers
-from spoolscan.receiver.callout import Callout
+from spoolscan.receiver.inquiry import Inquiry
 
 _WORDS = {True: "yes", False: "no", None: "cannot tell"}
 _STATUS = {True: 0, False: 1, None: 2}
@@ -62,11 +62,7 @@ def try_one(settings: config.Config, address: str, *, as_json: bool) -> int:
 
     With `check = "callout"` the next hop is asked now, whatever is remembered.
     """
-    try:
-        path = parse_path(address)
-    except BadPath as error:
-        raise click.UsageError(f"{plain(address)}: {error}") from error
-    exists, why = _judge(settings, path)
+    exists, why = _judge(settings, _path(address))
     if as_json:
         click.echo(json.dumps([{"id": address, "exists": exists, "why": why}]))
     else:
@@ -79,11 +75,19 @@ def try_one(settings: config.Config, address: str, *, as_json: bool) -> int:
 @click.pass_obj
 def clear(settings: config.Config, address: str | None) -> None:
     """Forget what the next hop answered, about ADDRESS or about all."""
+    mailbox = None if address is None else _path(address).mailbox
     answers = Answers(settings.path(FILE), settings.recipients.remembered)
     try:
-        click.echo(f"{answers.clear(address)} forgotten")
+        click.echo(f"{answers.clear(mailbox)} forgotten")
     finally:
         answers.close()
+
+
+def _path(address: str) -> Path:
+    try:
+        return parse_path(address, utf8=True)
+    except BadPath as error:
+        raise click.UsageError(f"{plain(address)}: {error}") from error
 
 
 def _judge(settings: config.Config, path: Path) -> tuple[bool | None, str]:
@@ -98,16 +102,18 @@ def _judge(settings: config.Config, path: Path) -> tuple[bool | None, str]:
         return bool(line), f"the line {line}" if line else "no line names it"
     if not path.domain:
         return True, "postmaster is always taken"
-    answer = asyncio.run(_ask(settings, path.text))
+    answer = asyncio.run(_ask(settings, path.address))
+    if answer is None:
+        return True, "its next hop cannot be asked, and takes everybody"
     return answer.known, answer.words
 
 
-async def _ask(settings: config.Config, address: str) -> Answer:
-    callout = Callout(settings.callout, settings.site.hostname, settings.recipients.timeout, 1)
+async def _ask(settings: config.Config, address: str) -> Answer | None:
+    inquiry = Inquiry(settings)
     try:
-        return await callout.ask(address)
+        return await inquiry.ask(address)
     finally:
-        callout.close()
+        inquiry.close()
 
 
 def _remembered(settings: config.Config) -> list[Answer]:

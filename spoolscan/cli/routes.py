@@ -12,7 +12,7 @@ from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain
 from spoolscan.errors import SpoolscanError
 from spoolscan.forwarder.destinations import maker_for, place_of, read_table
-from spoolscan.forwarder.routes import domain_of_url
+from spoolscan.nexthop.url import parse
 
 
 @click.group("routes", short_help="Where mail goes.")
@@ -41,12 +41,12 @@ def test(context: click.Context, spool: str | None, address: str) -> None:
 
 def _hosts(settings: config.Config, url: str, domain: str) -> Iterator[str]:
     """What name servers say of an ``mx:``."""
-    named = domain_of_url(url) or domain
-    if not url.startswith("mx:"):
+    hop = parse(url)
+    if hop.scheme != "mx":
         return
     maker = maker_for(settings)
     try:
-        found = asyncio.run(maker.lookup.hosts(named, local="local=yes" in url))
+        found = asyncio.run(maker.lookup.hosts(hop.address.host or domain, local=hop.local))
     except SpoolscanError as error:
         yield str(error)
     else:

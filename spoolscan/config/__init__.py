@@ -39,7 +39,6 @@ from spoolscan.config.scanner import Scanner
 from spoolscan.config.signatures import Signatures, Source
 from spoolscan.config.site import Site
 from spoolscan.errors import ConfigError
-from spoolscan.receiver.target import Target, parse_target
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.macros import MacroPolicy
 
@@ -108,17 +107,6 @@ class Config(Section):
         """``forwarder.next_hop``, a maildir's path made absolute."""
         scheme, colon, rest = self.forwarder.next_hop.partition(":")
         return f"{scheme}:{self.path(rest)}" if scheme == "maildir" else scheme + colon + rest
-
-    @property
-    def callout(self) -> Target:
-        """Whom to ask about recipients.  Raises ConfigError where nobody can be asked."""
-        try:
-            return parse_target(self.recipients.ask or self.forwarder.next_hop)
-        except ValueError as error:
-            raise ConfigError(
-                f"{self.path(FILE)}: recipients.ask: {self.forwarder.next_hop} cannot be asked"
-                f" about recipients; {error}"
-            ) from error
 
     def template_folders(self) -> tuple[Path, Path]:
         """The site's templates, then ours."""

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
 from spoolscan.config.kinds import Section
-from spoolscan.receiver.target import parse_target
+from spoolscan.nexthop.url import parse
 from spoolscan.units import Count, Duration
+
+_ASKED: Final = (
+    "smtp://HOST:PORT, smtps://HOST:PORT, mx://DOMAIN, lmtp://HOST:PORT, lmtp:///PATH/OF/SOCKET"
+)
 
 
 def _url(value: object) -> object:
     if isinstance(value, str) and value:
-        parse_target(value)
+        try:
+            hop = parse(value)
+            found = hop.options(lambda name: (name, ""))
+        except ValueError as error:
+            raise ValueError(f"{error}; allowed: {_ASKED}") from error
+        if not hop.speaks or found.auth is not None:
+            raise ValueError(f"it cannot be asked; allowed, without auth=: {_ASKED}")
     return value
 
 

@@ -11,33 +11,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spoolscan import config
-from spoolscan.errors import ConfigError
 from spoolscan.forwarder.hop import Hop
-from spoolscan.forwarder.routes import Maker, for_domain
-from spoolscan.forwarder.table import Line, Table, domain_of
-
-_LARGEST = 16 * 1024 * 1024  # bytes of etc/routes
+from spoolscan.forwarder.routes import Maker
+from spoolscan.nexthop.read import routes
+from spoolscan.nexthop.table import Line, Table, domain_of
+from spoolscan.nexthop.url import for_domain
 
 
 def read_table(settings: config.Config) -> Table:
     """The table of a spool, every next hop in it tried out.  Raises ConfigError."""
     maker = maker_for(settings)
     maker.make(settings.next_hop)
-    path = settings.path(settings.forwarder.routes)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST)
-        if len(data) == _LARGEST:
-            raise ConfigError(f"{path}: more than {_LARGEST} bytes")
-        return Table.parse(data.decode("utf-8-sig"), str(path), settings.next_hop, maker.make)
-    except FileNotFoundError as error:
-        if "routes" in settings.forwarder.model_fields_set:
-            raise ConfigError(f"{path}: not there, and [forwarder] routes names it") from error
-        return Table([], settings.next_hop)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: {error}") from error
+    return routes(settings, maker.make, lambda _: None).current()
 
 
 def maker_for(settings: config.Config) -> Maker:

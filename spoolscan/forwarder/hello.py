@@ -19,8 +19,8 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TypeAlias
 
-from spoolscan.forwarder.options import Options
 from spoolscan.forwarder.replies import SUCCESS, Reply, Step
+from spoolscan.nexthop.options import Options
 
 Said: TypeAlias = tuple[Step, bytes]
 """What is asked, and the line for it."""

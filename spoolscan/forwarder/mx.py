@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder import several
-from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Settle
-from spoolscan.forwarder.resolve import Host, Lookup, NoWay
+from spoolscan.forwarder.delivery import Fate, Mail, NextHopDown, Outcome, Settle
 from spoolscan.forwarder.several import Member
+from spoolscan.nexthop.resolve import Host, Lookup, NoWay
 
 
 class MxRoute:
@@ -40,6 +41,8 @@ class MxRoute:
             no = Outcome(Fate.REFUSED, error.status, str(error))
             await settle({index: no for index, _ in mail.recipients})
             return
+        except TemporaryFailure as error:
+            raise NextHopDown(str(error)) from error
         await self._leave(set(self._members) - set(hosts))
         for host in hosts:
             if host not in self._members:

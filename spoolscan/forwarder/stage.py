@@ -10,7 +10,7 @@ from spoolscan.config import Config
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.forwarder.destinations import read_table
-from spoolscan.forwarder.table import Table
+from spoolscan.nexthop.table import Table
 from spoolscan.notices import Templates
 from spoolscan.ready import notify
 from spoolscan.spool import Spool

@@ -57,6 +57,17 @@ class Path:
     domain: str
     route: tuple[str, ...] = ()
 
+    @property
+    def mailbox(self) -> str:
+        """One word for all spellings of a mailbox (unquoted, lower case), by which to compare."""
+        return f"{self.local.lower()}@{self.domain}"
+
+    @property
+    def address(self) -> str:
+        """``text`` with its domain as ``domain`` has it; the local part as the peer wrote it."""
+        local = self.text[: _end_of_local(self.text)]
+        return f"{local}@{self.domain}" if self.domain else local
+
 
 NULL: Final = Path("", "", "")
 

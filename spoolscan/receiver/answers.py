@@ -24,18 +24,21 @@ _BUSY_SECONDS: Final = 0.5
 _SLACK: Final = 100  # more than the largest number, between two clearances
 
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS answers (
-    address TEXT PRIMARY KEY, known INTEGER NOT NULL, at REAL NOT NULL, words TEXT NOT NULL
+CREATE TABLE IF NOT EXISTS mailboxes (
+    mailbox TEXT PRIMARY KEY, address TEXT NOT NULL, known INTEGER NOT NULL, at REAL NOT NULL,
+    words TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_worth ON answers (known, at);
+CREATE INDEX IF NOT EXISTS mailboxes_by_worth ON mailboxes (known, at);
 """
+_SELECT: Final = "SELECT address, known, at, words FROM mailboxes"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``known`` is None where the next hop could not tell; ``words`` are its own, made printable.
 
-    ``at`` is in seconds since the epoch.
+    ``address`` is the spelling in which it was asked, of the many that a mailbox may have; ``at``
+    is in seconds since the epoch.
     """
 
     address: str
@@ -58,43 +61,43 @@ class Answers:
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
 
-    def get(self, address: str) -> Answer | None:
-        """The last answer, however old."""
+    def get(self, mailbox: str) -> Answer | None:
+        """The last answer, however old; ``mailbox`` as `address.Path` has it."""
         with self._doing("reading"):
-            found = self._db.execute("SELECT * FROM answers WHERE address = ?", (address,))
+            found = self._db.execute(f"{_SELECT} WHERE mailbox = ?", (mailbox,))
             row = found.fetchone()
         return _answer(row) if row else None
 
-    def put(self, answer: Answer) -> None:
+    def put(self, mailbox: str, answer: Answer) -> None:
         """Remember it in place of an older one."""
-        row = (answer.address, bool(answer.known), answer.at, answer.words)
+        row = (mailbox, answer.address, bool(answer.known), answer.at, answer.words)
         with self._doing("writing"):
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO mailboxes VALUES (?, ?, ?, ?, ?)", row)
             self._put += 1
             if self._put % _SLACK == 0:
                 self._clear_excess()
 
     def all(self) -> list[Answer]:
-        """By address."""
+        """By mailbox."""
         with self._doing("reading"):
-            return list(map(_answer, self._db.execute("SELECT * FROM answers ORDER BY address")))
+            return list(map(_answer, self._db.execute(f"{_SELECT} ORDER BY mailbox")))
 
-    def clear(self, address: str | None = None) -> int:
-        """Forget one address, or all; returns how many were forgotten."""
+    def clear(self, mailbox: str | None = None) -> int:
+        """Forget one mailbox, or all; returns how many were forgotten."""
         with self._doing("clearing"):
-            if address is None:
-                return self._db.execute("DELETE FROM answers").rowcount
-            return self._db.execute("DELETE FROM answers WHERE address = ?", (address,)).rowcount
+            if mailbox is None:
+                return self._db.execute("DELETE FROM mailboxes").rowcount
+            return self._db.execute("DELETE FROM mailboxes WHERE mailbox = ?", (mailbox,)).rowcount
 
     def close(self) -> None:
         """Whatever is asked afterwards fails."""
         self._db.close()
 
     def _clear_excess(self) -> None:
-        (count,) = self._db.execute("SELECT count(*) FROM answers").fetchone()
+        (count,) = self._db.execute("SELECT count(*) FROM mailboxes").fetchone()
         self._db.execute(
-            "DELETE FROM answers WHERE address IN"
-            " (SELECT address FROM answers ORDER BY known, at LIMIT ?)",
+            "DELETE FROM mailboxes WHERE mailbox IN"
+            " (SELECT mailbox FROM mailboxes ORDER BY known, at LIMIT ?)",
             (max(0, count - self._most),),
         )
 

@@ -1,68 +1,55 @@
-"""Asks the next hop whether it would take mail for an address: MAIL FROM:<>, RCPT, and no DATA.
+"""Asks one next hop whether it would take mail for an address: `probe`s, a few at a time.
 
-A yes is a 2xx to RCPT, a no is a 5xx to it, for whoever would send the mail later would hear the
-same.  Everything else is no answer: a 4xx, 552 (full, RFC 5321 4.5.3.1.10), a refusal before RCPT,
-silence, nonsense, nobody there.  It never raises, and takes no longer than it was given.
+It never raises, and has its time: ``seconds`` to wait for one of the connections, where all are
+asking, and as many for the question itself.  Who waited in vain has no answer, and that says
+nothing of the next hop; one that is not there, or says nothing several times running, is left alone
+for a while, and nobody waits for it.
 
 A connection serves many questions, one after another, but not too many: servers grow slow towards
-whoever asks for unknown names.  Several who ask for one address at a time get one answer.  A next
-hop that is not there is left alone for a while.  The question is asked in the clear.
+whoever asks for unknown names.  Several who ask for one address at a time get one answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
+from spoolscan.nexthop.tls import prepare, reason
 from spoolscan.receiver.answers import Answer
+from spoolscan.receiver.probe import WORDS, Place, Probe, TlsFailed, Unanswered
 from spoolscan.receiver.reply import printable
-from spoolscan.receiver.target import Target
 
-_LINE_BYTES: Final = 4096
-_MOST_LINES: Final = 100
-_WORDS: Final = 200  # characters of an answer that are kept
-_QUESTIONS: Final = 50  # of one connection
-_REFUSALS: Final = 8  # of one connection; Postfix begins to sleep at ten
 _IDLE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 5.0  # for which a next hop that is not there is left alone
-_REPLY: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\r\n]*))?\r\n")
-_FULL: Final = 552
-
-
-class Unanswered(Exception):
-    """What the next hop did instead of answering."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    code: int
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return printable(f"{self.code} {' '.join(self.lines)}".strip(), _WORDS)
+_SILENCES: Final = 3  # questions running without an answer, until it counts as not there
 
 
 class Callout:
-    """``seconds`` bound one question, the wait for one of ``connections`` included."""
+    """``hostname`` is what we say in EHLO."""
 
-    def __init__(self, target: Target, hostname: str, seconds: float, connections: int) -> None:
-        self._target = target
+    def __init__(self, place: Place, hostname: str, seconds: float, connections: int) -> None:
+        """Raises ConfigError where TLS cannot be as the options say."""
+        self._place = place
+        self._tls = prepare(place.options, place.address.host)
         self._hostname = hostname
         self._seconds = seconds
         self._free = asyncio.Semaphore(connections)
-        self._idle: list[_Line] = []
+        self._idle: list[Probe] = []
+        self._standing = 0  # connections that have heard a hello
+        self._silences = 0
         self._asked: dict[str, asyncio.Task[Answer]] = {}
         self._resumes = 0.0
         self._why = ""
 
+    @property
+    def rests(self) -> bool:
+        """Whether it is left alone just now."""
+        return asyncio.get_running_loop().time() < self._resumes
+
     async def ask(self, address: str) -> Answer:
         """``address`` is a mailbox without brackets, as `address.Path` has it."""
-        if asyncio.get_running_loop().time() < self._resumes:
+        if self.rests:
             return Answer(address, None, self._why)
         task = self._asked.get(address)
         if task is None:
@@ -73,146 +60,93 @@ class Callout:
     def close(self) -> None:
         """Hang up wherever nothing is being asked."""
         while self._idle:
-            self._idle.pop().abort()
+            self._end(self._idle.pop())
 
     async def _ask(self, address: str) -> Answer:
         try:
-            async with asyncio.timeout(self._seconds), self._free:
-                return await self._question(address)
+            async with asyncio.timeout(self._seconds):
+                await self._free.acquire()
         except TimeoutError:
-            why = self._rest(f"no answer within {self._seconds:g} s")
-        except Unanswered as error:
-            why = f"{self._target}: {error}"
-        except OSError as error:
-            why = self._rest(error.strerror or str(error))
-        return Answer(address, None, printable(why, _WORDS))
-
-    def _rest(self, why: str) -> str:
-        """It is not there: the next questions, perhaps a thousand of one message, do not wait."""
-        self._resumes = asyncio.get_running_loop().time() + _PAUSE_SECONDS
-        self._why = f"{self._target}: {why}"
-        return self._why
+            return self._nothing(address, f"busy with other questions for {self._seconds:g} s")
+        try:
+            return Answer(address, None, self._why) if self.rests else await self._question(address)
+        finally:
+            self._free.release()
 
     async def _question(self, address: str) -> Answer:
-        while self._idle:
-            line = self._idle.pop()
-            with suppress(Unanswered, ConnectionError):  # it was too long idle for the next hop
-                return await self._asked_over(line, address)
-        line = _Line(self._target)
-        try:
-            await line.open(self._hostname)
-        except BaseException:
-            line.abort()
-            raise
-        return await self._asked_over(line, address)
+        until = asyncio.get_running_loop().time() + self._seconds
+        while True:
+            kept = self._idle.pop() if self._idle else None
+            try:
+                async with asyncio.timeout_at(until):
+                    probe = kept or await self._opened()
+            except (Unanswered, OSError) as error:
+                return self._nothing(address, self._words(error), rest=not self._standing)
+            try:
+                async with asyncio.timeout_at(until):
+                    answer = await self._asked_over(probe, address)
+            except TimeoutError as error:
+                self._silences += 1
+                rest = self._silences >= _SILENCES
+                return self._nothing(address, self._words(error), rest=rest)
+            except (Unanswered, OSError) as error:
+                if kept is not None:
+                    continue  # it was too long idle for the next hop
+                return self._nothing(address, self._words(error))
+            self._silences = 0
+            return answer
 
-    async def _asked_over(self, line: _Line, address: str) -> Answer:
+    async def _opened(self) -> Probe:
         try:
-            answer = await line.ask(address)
-            if not line.worn and await line.reset():
-                self._idle.append(line)
-                line.hang_up_after(_IDLE_SECONDS, self._forget)
-            else:
-                line.abort()
+            return await self._open(self._place)
+        except TlsFailed:
+            if self._place.options.tls != "may":
+                raise
+            clear = replace(self._place.options, tls="none")
+            return await self._open(replace(self._place, options=clear))
+
+    async def _open(self, place: Place) -> Probe:
+        probe = Probe(place)
+        try:
+            await probe.open(self._hostname, None if place.options.tls == "none" else self._tls)
         except BaseException:
-            line.abort()
+            probe.abort()
             raise
+        self._standing += 1
+        return probe
+
+    async def _asked_over(self, probe: Probe, address: str) -> Answer:
+        try:
+            answer = await probe.ask(address)
+        except BaseException:
+            self._end(probe)
+            raise
+        if probe.worn:
+            self._end(probe)
+        else:
+            self._idle.append(probe)
+            probe.hang_up_after(_IDLE_SECONDS, self._forget)
         return answer
 
-    def _forget(self, line: _Line) -> None:
-        with suppress(ValueError):
-            self._idle.remove(line)
-            line.abort()
+    def _forget(self, probe: Probe) -> None:
+        if probe in self._idle:
+            self._idle.remove(probe)
+            self._end(probe)
 
+    def _end(self, probe: Probe) -> None:
+        self._standing -= 1
+        probe.abort()
 
-class _Line:
-    """One connection to the next hop.  Raises Unanswered, OSError; the caller ends it then."""
+    def _nothing(self, address: str, why: str, *, rest: bool = False) -> Answer:
+        """``rest``: the next questions, perhaps a thousand of one message, do not wait for it."""
+        words = printable(f"{self._place}: {why}", WORDS)
+        if rest:
+            self._resumes = asyncio.get_running_loop().time() + _PAUSE_SECONDS
+            self._why = words
+            self._silences = 0
+        return Answer(address, None, words)
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._features: frozenset[str] = frozenset()
-        self._questions = 0
-        self._refusals = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def open(self, hostname: str) -> None:
-        target = self._target
-        if target.path:
-            streams = asyncio.open_unix_connection(target.path, limit=_LINE_BYTES)
-        else:
-            streams = asyncio.open_connection(target.host, target.port, limit=_LINE_BYTES)
-        self._reader, self._writer = await streams
-        self._wanted(await self._read(), "the greeting")
-        hello = await self._say(f"{'LHLO' if target.lmtp else 'EHLO'} {hostname}")
-        if hello.code >= 500 and not target.lmtp:
-            hello = await self._say(f"HELO {hostname}")
-        self._wanted(hello, "our hello")
-        self._features = frozenset(line.split(" ")[0].upper() for line in hello.lines[1:])
-
-    async def ask(self, address: str) -> Answer:
-        self._stop_timer()
-        self._questions += 1
-        utf8 = "" if address.isascii() else " SMTPUTF8"
-        if utf8 and "SMTPUTF8" not in self._features:
-            return Answer(address, False, "it takes no internationalized addresses")
-        self._wanted(await self._say(f"MAIL FROM:<>{utf8}"), "MAIL FROM:<>")
-        said = await self._say(f"RCPT TO:<{address}>")
-        if said.code // 100 == 2:
-            return Answer(address, True, said.text)
-        self._refusals += 1
-        known = False if said.code // 100 == 5 and said.code != _FULL else None
-        return Answer(address, known, said.text)
-
-    async def reset(self) -> bool:
-        """Whether it is fit for another question."""
-        with suppress(Unanswered, OSError):
-            return (await self._say("RSET")).code == 250
-        return False
-
-    @property
-    def worn(self) -> bool:
-        return self._questions >= _QUESTIONS or self._refusals >= _REFUSALS
-
-    def hang_up_after(self, seconds: float, forget: Callable[[_Line], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, forget, self)
-
-    def abort(self) -> None:
-        """Say good-bye without waiting for the answer, and close."""
-        self._stop_timer()
-        if self._writer is not None:
-            if not self._writer.is_closing():
-                self._writer.write(b"QUIT\r\n")
-            self._writer.close()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _wanted(self, said: _Said, what: str) -> None:
-        if said.code // 100 != 2:
-            raise Unanswered(f"answered {what} with {said.text}")
-
-    async def _say(self, command: str) -> _Said:
-        if not command.isprintable() or self._writer is None:
-            raise Unanswered("the address cannot stand in a command")
-        self._writer.write(command.encode() + b"\r\n")
-        await self._writer.drain()
-        return await self._read()
-
-    async def _read(self) -> _Said:
-        code, lines = b"", list[str]()
-        while len(lines) < _MOST_LINES:
-            try:
-                line = await self._reader.readline()
-            except ValueError as error:
-                raise Unanswered("answered with an endless line") from error
-            found = _REPLY.fullmatch(line)
-            if found is None or (lines and found[1] != code):
-                raise Unanswered("answered with no SMTP" if line else "hung up")
-            code = found[1]
-            text = (found[3] or b"").decode("ascii", "replace")
-            lines.append(printable(text, _LINE_BYTES))
-            if found[2] != b"-":
-                return _Said(int(code), tuple(lines))
-        raise Unanswered("answered without end")
+    def _words(self, error: Unanswered | OSError) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._seconds:g} s"
+        return reason(error) if isinstance(error, OSError) else str(error)

@@ -165,7 +165,6 @@ def rcpt(session: Session, argument: str) -> Outcome:
 def data(session: Session, argument: str) -> Outcome:
     if argument:
         return NO_ARGUMENT
-    session.useful()
     return DataStarts(session.mail, tuple(session.recipients), session.origin)
 
 
@@ -178,9 +177,7 @@ def bdat(session: Session, argument: str) -> Outcome:
     size, last = read
     refusal = _TOO_EARLY.get(session.state) if session.esmtp else HELLO_FIRST
     first = session.state is State.RCPT and refusal is None
-    if size and refusal is None:
-        session.useful()
-    else:
+    if not size or refusal is not None:
         session.waste()
     if session.state is State.CLOSED:
         return None

@@ -74,12 +74,11 @@ class Connection:
         self._rulings: list[Ruling] = []  # one for each recipient accepted
         self._dropping = False  # nobody gets the message under way
         self._writing: Writing | None = None
-        self._clock: asyncio.Timeout | None = None  # runs while we wait for the peer
+        self._stopped = asyncio.Event()
         self._waited = 0.0  # seconds for it since our last reply, or within one message
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
         self._link: Link | None = None
-        self._stopping = False
         self._recognise()
 
     # -- what the server calls ---------------------------------------------------------------------
@@ -137,23 +136,23 @@ class Connection:
 
     def stop(self) -> None:
         """End after the message under way; at once where there is none."""
-        self._stopping = True
-        clock = self._clock
-        if clock is not None and not clock.expired() and not self._session.under_way:
-            clock.reschedule(0)
+        self._stopped.set()
+        if self._link is not None and not self._session.under_way:
+            self._link.hurry(0)
 
     def hurry(self) -> None:
         """The house has less patience than when we began to wait."""
-        clock = self._clock
-        if clock is not None and not clock.expired():
-            left = self._left(in_data=self._session.under_way)
-            until = asyncio.get_running_loop().time() + left
-            clock.reschedule(min(clock.when() or until, until))
+        if self._link is not None:
+            self._link.hurry(self._left(in_data=self._session.under_way))
 
     def abort(self) -> None:
         """End now, whatever is under way."""
         if self._link is not None:
             self._link.abort()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stopped.is_set()
 
     # -- the conversation --------------------------------------------------------------------------
 
@@ -163,11 +162,9 @@ class Connection:
         trusted = self._visitor.trusted
         if self._house.greet_seconds and not early and not trusted and not self._stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._house.greet_seconds) as self._clock:
-                    said = await link.read()
-                    if not said:
-                        raise EOFError("the peer hung up before it was greeted")
-            self._clock = None
+                said = await link.read(self._house.greet_seconds)
+                if not said:
+                    raise EOFError("the peer hung up before it was greeted")
         if (early or said) and not trusted:
             refused = self._house.refuse_early
             log.event("receiver", "-", event="early", peer=self._peer, refused=refused)
@@ -231,13 +228,10 @@ class Connection:
             return
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._left(in_data=in_data)) as self._clock:
-                segment = await link.read()
+            segment = await link.read(self._left(in_data=in_data))
         except TimeoutError:
             self._session.close(STOPPING if self._stopping else TIMED_OUT)
             return
-        finally:
-            self._clock = None
         if not segment:
             raise EOFError("the peer hung up")
         self._waited += time.monotonic() - began
@@ -258,7 +252,7 @@ class Connection:
     async def _secure(self, link: Link) -> None:
         """Make the handshake; or hang up, where there is anything in the clear behind STARTTLS."""
         certificate = self._house.certificate
-        if certificate is None or not await link.hush():
+        if certificate is None or not link.hush():
             self._session.take_output()
             self._session.close(EARLY)
             return
@@ -341,11 +335,10 @@ class Connection:
 
     async def _pause(self, seconds: float) -> None:
         """Let the peer wait, but not whoever wants us to stop."""
-        if seconds > 0 and not self._stopping:
+        if seconds > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds) as self._clock:
-                    await asyncio.Event().wait()
-            self._clock = None
+                async with asyncio.timeout(seconds):
+                    await self._stopped.wait()
 
     async def _begin(self, event: DataStarts) -> Reply:
         client = await self._client()
@@ -361,17 +354,6 @@ class Connection:
             self._writing = self._house.intake.begin(client, envelope)
         except Exception as error:
             return self._house.intake.reply_to(error, "-")
-        log.event(
-            "receiver",
-            self._id,
-            event="begun",
-            peer=self._peer,
-            name=envelope.peer_name,
-            helo=envelope.helo,
-            sender=envelope.sender,
-            recipients=len(envelope.recipients),
-            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
-        )
         return GO_AHEAD
 
     def _kept(self, event: DataStarts, client: Client) -> tuple[Recipient, ...]:
@@ -415,8 +397,20 @@ class Connection:
             await self._discard()
             return self._house.intake.reply_to(error, writing.id)
         self._writing = None
-        detail = record.of_received(writing.client, writing.envelope, writing.age)
-        log.event("receiver", writing.id, event="received", size=writing.size, detail=detail)
+        envelope = writing.envelope
+        log.event(
+            "receiver",
+            writing.id,
+            event="received",
+            peer=self._peer,
+            host=envelope.peer_name,
+            helo=envelope.helo,
+            sender=envelope.sender,
+            recipients=len(envelope.recipients),
+            size=writing.size,
+            why=", ".join(dict.fromkeys(ruling.why for ruling in self._rulings)),
+            detail=record.of_received(writing.client, envelope, writing.age),
+        )
         return Reply(250, "2.0.0", f"queued as {writing.id}")
 
     async def _discard(self) -> None:

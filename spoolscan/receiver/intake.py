@@ -30,10 +30,11 @@ from spoolscan.envelope import Envelope
 from spoolscan.errors import TemporaryFailure
 from spoolscan.receiver import trace
 from spoolscan.receiver.client import Client
-from spoolscan.receiver.link import SEGMENT
 from spoolscan.receiver.reply import Reply
+from spoolscan.receiver.stream import SEGMENT
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Draft, Spool
+from spoolscan.syncer import Syncer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,18 +84,14 @@ class Writing:
         self._held += data
         self.size += len(data)
 
-    def write(self) -> None:
-        """Put into the file what is in memory.  This, and what follows, blocks."""
+    def write(self) -> Draft:
+        """Put into the file what is in memory.  This, and `discard`, blocks."""
+        held, self._held = self._held, bytearray()
         if self._draft is None:
-            self._draft = self._spool.draft(self.envelope, self.id)
-        if self._held:
-            held, self._held = self._held, bytearray()
+            self._draft = self._spool.draft(self.envelope, self.id, held)
+        elif held:
             self._draft.write(memoryview(held))
-
-    def commit(self) -> None:
-        self.write()
-        assert self._draft is not None  # noqa: S101 - write() has just set it; this is for mypy
-        self._draft.commit()
+        return self._draft
 
     def discard(self) -> None:
         if self._draft is not None:
@@ -108,6 +105,7 @@ class Intake:
         self._spool = spool
         self._host = host
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="spool")
+        self._syncer = Syncer(threads)
         self._probe_seconds = probe_seconds
         self._probing = asyncio.Lock()
         self._next_probe: float | None = None  # None while the spool is fit; time of the loop
@@ -160,7 +158,8 @@ class Intake:
 
         Raises TemporaryFailure, or anything; it is still to be discarded.
         """
-        await self._in_thread(writing.commit)
+        draft = await self._in_thread(writing.write) if writing.has_file else writing.write()
+        await draft.commit_by(self._syncer)
 
     async def discard(self, writing: Writing) -> None:
         """Forget it, and its file.  Never raises."""
@@ -177,8 +176,9 @@ class Intake:
         return _REPLIES.get(number, SPOOL_BROKEN)
 
     def close(self) -> None:
-        """Wait for the threads, and end them."""
+        """Wait for the threads and for what is being synced, and end."""
         self._threads.shutdown()
+        self._syncer.close()
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

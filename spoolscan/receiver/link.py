@@ -1,8 +1,8 @@
-"""The way of a connection's bytes: streams over a socket, in the clear or under TLS, or over pipes.
+"""The way of a connection's bytes: over a socket, in the clear or under TLS, or over pipes.
 
 TLS may begin in the middle (STARTTLS): what the peer sent in the clear before the handshake is
-never read as if it had come after it (RFC 3207 section 5; threat 5R), for the streams under TLS
-are new ones, and `hush` tells of whatever the old ones still hold.
+never read as if it had come after it (RFC 3207 section 5; threat 5R), for the stream under TLS is
+a new one, and `hush` tells of whatever the old one still holds.
 """
 
 from __future__ import annotations
@@ -11,98 +11,87 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
-from typing import IO, Final, Self, cast
+from typing import IO, Final, Self
 
 from spoolscan.receiver.policy import IPAddress
 from spoolscan.receiver.proxyheader import BadHeader, read_header, wanted
+from spoolscan.receiver.stream import Stream
 
-SEGMENT: Final = 65_536  # bytes read at a time
 _PROXY_SECONDS: Final = 5.0  # a load balancer need not think about what it says first
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1_048_576
 
 
 class Link:
-    """One connection's two directions.  OSError, from any of its methods: the peer is gone."""
+    """One connection's two directions.  OSError, from any of its methods: the peer is gone.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._sock: socket.socket | None = None
-        self._beneath: asyncio.StreamWriter | None = None  # closes all when nobody holds it
+    ``tls`` is protocol and cipher, as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; "" in the clear.
+    """
+
+    def __init__(self, reading: Stream, writing: Stream, sock: socket.socket | None = None) -> None:
+        self._reading = reading
+        self._writing = writing  # the same, but for pipes
+        self._sock = sock
         self._in_handshake = False
+        self.tls = _tls(writing)
 
     @classmethod
     async def over_socket(
         cls, sock: socket.socket, context: ssl.SSLContext | None = None, seconds: float = 60.0
     ) -> Self:
         """``context``: TLS from the first byte on, its handshake made in so many seconds."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=SEGMENT)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol,
+        stream = Stream(tls=context is not None)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: stream,
             sock,
             ssl=context,
             ssl_handshake_timeout=seconds if context else None,
             ssl_shutdown_timeout=_LINGER_SECONDS if context else None,
         )
-        _hold_nothing(transport)
-        link = cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-        link._sock = sock
-        return link
+        return cls(stream, stream, sock)
 
     @classmethod
     async def over_pipes(cls, source: IO[bytes], sink: IO[bytes]) -> Self:
         """Raises ValueError where one is a file on a disk."""
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=SEGMENT)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
-        nothing = asyncio.StreamReaderProtocol(asyncio.StreamReader())  # for its flow control
-        transport, _ = await loop.connect_write_pipe(lambda: nothing, sink)
-        _hold_nothing(transport)
-        return cls(reader, asyncio.StreamWriter(transport, nothing, None, loop))
+        reading, writing = Stream(), Stream()
+        await loop.connect_read_pipe(lambda: reading, source)
+        await loop.connect_write_pipe(lambda: writing, sink)
+        return cls(reading, writing)
 
-    @property
-    def tls(self) -> str:
-        """Protocol and cipher, as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; "" in the clear."""
-        under = self._writer.get_extra_info("ssl_object")
-        cipher = under.cipher() if under is not None else None
-        return f"{under.version()} {cipher[0]}" if cipher else ""
+    async def read(self, seconds: float) -> bytes:
+        """The next segment; b"" at the end.
 
-    async def read(self) -> bytes:
-        """The next segment; b"" at the end."""
-        return await self._reader.read(SEGMENT)
+        Raises TimeoutError where none comes in so many seconds.
+        """
+        return await self._reading.read(seconds)
+
+    def hurry(self, seconds: float) -> None:
+        """A `read` under way waits so many seconds more at most."""
+        self._reading.hurry(seconds)
 
     async def send(self, data: bytes, seconds: float) -> None:
         """Raises TimeoutError where the peer does not take it."""
-        self._writer.write(data)
-        if not self.tls and not self._writer.transport.get_write_buffer_size():
-            return  # the kernel has it all
-        async with asyncio.timeout(seconds):
-            await self._writer.drain()
+        self._writing.transport.write(data)
+        if self._writing.is_full:
+            async with asyncio.timeout(seconds):
+                await self._writing.drain()
 
-    async def hush(self) -> bool:
+    def hush(self) -> bool:
         """Read nothing more in the clear; False where the peer sent more than was read."""
-        transport = cast(asyncio.Transport, self._writer.transport)
-        transport.pause_reading()
-        more = self._sock is not None and bool(sent_early(self._sock))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0):
-                more = bool(await self._reader.read(1)) or more
+        self._reading.transport.pause_reading()
+        more = self._reading.has_unread or (self._sock is not None and sent_early(self._sock))
         if more:
-            transport.resume_reading()
+            self._reading.transport.resume_reading()
         return not more
 
     async def secure(self, context: ssl.SSLContext, seconds: float) -> None:
         """Make the handshake that the peer was told to begin.  Raises OSError, TimeoutError."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=SEGMENT)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        stream = Stream(tls=True)
         self._in_handshake = True
-        transport = await loop.start_tls(
-            self._writer.transport,
-            protocol,
+        transport = await asyncio.get_running_loop().start_tls(
+            self._writing.transport,
+            stream,
             context,
             server_side=True,
             ssl_handshake_timeout=seconds,
@@ -110,48 +99,42 @@ class Link:
         )
         if transport is None:
             raise ConnectionResetError("the peer hung up in the handshake")
-        protocol.connection_made(transport)  # which start_tls leaves to us
-        _hold_nothing(transport)
+        stream.connection_made(transport)  # which start_tls leaves to us
         self._in_handshake = False
-        self._beneath = self._writer
-        self._reader = reader
-        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._reading = self._writing = stream
+        self.tls = _tls(stream)
 
     async def linger(self) -> None:
         """Let the peer read our last words.
 
         A socket closed with bytes unread is reset, and what was said last is lost with it.
         """
-        with suppress(OSError):
+        with suppress(OSError):  # a TimeoutError among them
             async with asyncio.timeout(_LINGER_SECONDS):
                 if self.tls:  # which says good-bye by itself
-                    self._writer.close()
-                    await self._writer.wait_closed()
+                    self._writing.transport.close()
+                    await self._writing.gone()
                     return
-                self._writer.write_eof()
+                self._writing.transport.write_eof()
                 left = _LINGER_BYTES
-                while left > 0 and (dropped := await self.read()):
+                while left > 0 and (dropped := await self.read(_LINGER_SECONDS)):
                     left -= len(dropped)
 
     def abort(self) -> None:
         """End now."""
-        self._writer.transport.abort()
+        self._writing.transport.abort()
 
     async def close(self) -> None:
         """End now, and wait until it has."""
         self.abort()
-        if self._in_handshake:  # the streams in the clear would never hear of it
-            return
-        with suppress(OSError):
-            await self._writer.wait_closed()
+        if not self._in_handshake:  # of which the stream in the clear would never hear
+            await self._writing.gone()
 
 
-def _hold_nothing(transport: asyncio.WriteTransport) -> None:
-    """Drained shall mean that the kernel has it all.
-
-    TLS in asyncio compares by >=: with a limit of 0 it would wait with nothing to be written.
-    """
-    transport.set_write_buffer_limits(high=1, low=0)
+def _tls(stream: Stream) -> str:
+    under = stream.transport.get_extra_info("ssl_object")
+    cipher = under.cipher() if under is not None else None
+    return f"{under.version()} {cipher[0]}" if cipher else ""
 
 
 async def introduction(sock: socket.socket) -> IPAddress | None:

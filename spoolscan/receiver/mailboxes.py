@@ -1,7 +1,7 @@
 """Whether a recipient of our own domains exists, so that mail for others is refused at the door and
 never becomes a report to a forged sender: one more link of the `judge`.
 
-By a list, or by asking the next hop (`callout`) and remembering what it said (`answers`):
+By a list, or by asking the next hop (`inquiry`) and remembering what it said (`answers`):
 
 =================================  ==========================================================
 the last answer                    then
@@ -12,8 +12,13 @@ no, younger than ``no``            550 5.1.1
 none, or older                     asked; without an answer 450 4.4.3, or 250 by setting
 =================================  ==========================================================
 
-So those who got mail lately get it too while the next hop is down: it waits in outgoing/.  Nobody
-is asked about mail that goes out.
+So those who got mail lately get it too while the next hop is down: it waits in outgoing/.  Where
+there is nobody to ask, everybody is taken.  Nobody is asked about mail that goes out.
+
+The next hop is asked about the local part as it is written, for its case is the next hop's (RFC
+5321 2.4).  What it says is remembered once for all spellings of a mailbox.  A yes holds for all of
+them; a no only for the one in which it was asked, and it never displaces a yes to another: nobody
+shuts BOB out by asking for bob, or fills the memory with 2^n ways to write him.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from spoolscan import config, log
@@ -28,9 +34,9 @@ from spoolscan.errors import ConfigError, TemporaryFailure
 from spoolscan.livefile import LiveFile
 from spoolscan.receiver.address import Path
 from spoolscan.receiver.answers import FILE, Answer, Answers
-from spoolscan.receiver.callout import Callout
 from spoolscan.receiver.client import Client
 from spoolscan.receiver.events import Mail
+from spoolscan.receiver.inquiry import Inquiry
 from spoolscan.receiver.judge import Link
 from spoolscan.receiver.recipients import RecipientList
 from spoolscan.receiver.reply import Reply
@@ -57,10 +63,7 @@ def make(settings: config.Config) -> Checked | None:
     if chosen.check == "list":
         return Listed(read_list(settings), domains, chosen.delimiter)
     if chosen.check == "callout":
-        callout = Callout(
-            settings.callout, settings.site.hostname, chosen.timeout, chosen.connections
-        )
-        return Asked(callout, Memory(settings), domains, chosen, time.time)
+        return Asked(Inquiry(settings), Memory(settings), domains, chosen, time.time)
     return None
 
 
@@ -106,13 +109,13 @@ class Memory:
         self._answers: Answers | None = None
         self._failed = False
 
-    def get(self, address: str) -> Answer | None:
+    def get(self, mailbox: str) -> Answer | None:
         """The last answer; None where there is none, or it cannot be read."""
-        return self._try(lambda answers: answers.get(address))
+        return self._try(lambda answers: answers.get(mailbox))
 
-    def put(self, answer: Answer) -> None:
+    def put(self, mailbox: str, answer: Answer) -> None:
         """Remember it, where that is possible."""
-        self._try(lambda answers: answers.put(answer))
+        self._try(lambda answers: answers.put(mailbox, answer))
 
     def close(self) -> None:
         """It opens again when it is asked."""
@@ -139,13 +142,13 @@ class Asked:
 
     def __init__(
         self,
-        callout: Callout,
+        inquiry: Inquiry,
         memory: Memory,
         domains: frozenset[str],
         settings: config.Recipients,
         clock: Callable[[], float],
     ) -> None:
-        self._callout = callout
+        self._inquiry = inquiry
         self._memory = memory
         self._domains = domains
         self._settings = settings
@@ -155,22 +158,27 @@ class Asked:
         """As `judge.Link`."""
         if path.domain not in self._domains:
             return None
-        known = await self.exists(path.text.rpartition("@")[0] + "@" + path.domain)
+        known = await self.exists(path)
         if known is None:
             return None if self._settings.unreachable == "accept" else UNSURE
         return None if known else UNKNOWN
 
-    async def exists(self, address: str) -> bool | None:
+    async def exists(self, path: Path) -> bool | None:
         """None where the next hop could not tell, and nothing is remembered that would do."""
-        now, last = self._clock(), self._memory.get(address)
+        now, last = self._clock(), self._memory.get(path.mailbox)
+        if last is not None and not last.known and last.address != path.address:
+            last = None
         if last is not None and self._is_good(last, now, self._settings.refresh):
             return last.known
-        answer = await self._callout.ask(address)
+        answer = await self._inquiry.ask(path.address)
+        if answer is None:
+            return True
         if answer.known is None:
             log.event("receiver", "-", logging.WARNING, event="no-answer", reason=answer.words)
             good = last is not None and last.known and self._is_good(last, now, self._settings.yes)
             return True if good else None
-        self._memory.put(Answer(address, answer.known, answer.words, now))
+        if answer.known or last is None or last.address == path.address:
+            self._memory.put(path.mailbox, replace(answer, at=now))
         return answer.known
 
     def _is_good(self, answer: Answer, now: float, yes: float) -> bool:
@@ -179,5 +187,5 @@ class Asked:
 
     def close(self) -> None:
         """As `Checked`."""
-        self._callout.close()
+        self._inquiry.close()
         self._memory.close()

@@ -41,6 +41,7 @@ from spoolscan.receiver.commands import (
     Outcome,
     respond,
 )
+from spoolscan.receiver.conduct import Conduct
 from spoolscan.receiver.dialogue import Dialogue
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import (
@@ -69,16 +70,12 @@ from spoolscan.receiver.reply import (
     FOREIGN,
     GO_SECURE,
     OK,
-    TOO_IDLE,
     TOO_LONG,
-    TOO_MANY_ERRORS,
-    TOO_MANY_LOGINS,
     UNKNOWN,
     Reply,
 )
 
 LINE_BYTES: Final = 2048  # RFC 5321 4.5.3.1.4: 512, and more where extensions add parameters
-LOGINS: Final = 3  # wrong ones in a session
 
 _CONTROLS: Final = bytes([*range(0x20), 0x7F])
 
@@ -107,9 +104,7 @@ class Session:
         self._output = bytearray()
         self._events: deque[Event] = deque()
         self._question: Question | None = None
-        self._errors = 0
-        self._idle = 0
-        self._logins = 0
+        self._conduct = Conduct()
         self._inbound = Inbound(terms)
 
     @property
@@ -197,7 +192,7 @@ class Session:
     @property
     def errors(self) -> int:
         """How many commands were refused for good."""
-        return self._errors
+        return self._conduct.errors
 
     def refuse_message(self, reply: Reply) -> None:
         """Give up the message under way; the rest of it is read and dropped, then this is said.
@@ -239,13 +234,7 @@ class Session:
 
     def waste(self) -> None:
         """A command that leads to no mail."""
-        self._idle += 1
-        if self._idle > self.terms.idle_commands:
-            self.close(TOO_IDLE)
-
-    def useful(self) -> None:
-        """A command that leads to mail."""
-        self._idle = 0
+        self._end_by(self._conduct.wasted(self.terms))
 
     def reset(self) -> None:
         """Forget the message: envelope and body (RFC 5321 4.1.1.5)."""
@@ -316,10 +305,13 @@ class Session:
             self.close(reply)
             return
         self._output += reply.wire()
-        if reply.code >= 500:
-            self._errors += 1
-            if self._errors > self.terms.errors:
-                self.close(TOO_MANY_ERRORS)
+        if reply.code >= 400:
+            going_on = self.state is State.RCPT
+            self._end_by(self._conduct.refused(reply, self.terms, going_on=going_on))
+
+    def _end_by(self, reply: Reply | None) -> None:
+        if reply is not None:
+            self.close(reply)
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -338,12 +330,11 @@ class Session:
                 self.state = State.DATA
             case DataStarts():
                 self.reset()
+                self.waste()
             case Login() if reply.positive:
                 self.user = question.user
             case Login():
-                self._logins += 1
-                if self._logins >= LOGINS:
-                    self.close(TOO_MANY_LOGINS)
+                self._end_by(self._conduct.mistook())
 
     def _become(self, peer: Attributes) -> None:
         """From now on the session is with somebody else, who was not yet greeted."""
@@ -395,5 +386,7 @@ class Session:
         """The whole message is answered: in LMTP once for each recipient (RFC 2033 4.2)."""
         if self.terms.lmtp and self.recipients:
             self._output += reply.wire() * (len(self.recipients) - 1)
+        if reply.positive:
+            self._conduct.delivered()
         self._say(reply)
         self.reset()

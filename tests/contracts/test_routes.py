@@ -20,7 +20,7 @@ from spoolscan.config import Forwarder, Timeouts
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
 from spoolscan.forwarder import routes
 from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome, Route
-from spoolscan.forwarder.table import Table
+from spoolscan.nexthop.table import Table
 
 MESSAGE = b"Received: by me.test id 1\r\nSubject: dots\r\n\r\n.\r\n..a\r\n.b\r\n\r\n.\r\n"
 ALICE = "alice@example.org"

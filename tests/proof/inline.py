@@ -32,6 +32,7 @@ from spoolscan.scanner.inspect import inspect
 from spoolscan.scanner.pool import Answer, DecodedPart
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import STATES, Message, Spool
+from spoolscan.syncer import Syncer
 
 _PERMANENT = ("etc", "bin")
 
@@ -137,15 +138,21 @@ class World:
 
     def receive(self, letter: Letter) -> str:
         """Its queue id: from here on it is promised.  Raises TemporaryFailure: it is not."""
-        draft = self.spool.draft(
-            Envelope(ALICE, tuple(map(Recipient, letter.recipients)), helo="mail.example.net")
+        return asyncio.run(self._receive(letter))
+
+    async def _receive(self, letter: Letter) -> str:
+        """As the receiver does; by threads, whose calls are recorded."""
+        syncer = Syncer(1, threads=True)
+        envelope = Envelope(
+            ALICE, tuple(map(Recipient, letter.recipients)), helo="mail.example.net"
         )
+        draft = self.spool.draft(envelope, begin=b"Received: from mail.example.net\r\n")
         try:
-            draft.write(b"Received: from mail.example.net by gate.example.com\r\n")
             draft.write(letter.data)
-            return draft.commit()
+            return await draft.commit_by(syncer)
         finally:
             draft.discard()
+            syncer.close()
 
     def scan(self) -> None:
         """A start of the scanner, and one pass: as ``scanmail --once``."""

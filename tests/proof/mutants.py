@@ -51,7 +51,7 @@ MUTANTS = (
     # Received: on the disk with its name, then 250.
     Mutant(
         "spool.py",
-        "disk.fsync(self._descriptor)",
+        "await syncer.file(self._descriptor)",
         "pass",
         "content before its name",
         (CLEAN,),
@@ -59,7 +59,14 @@ MUTANTS = (
     ),
     Mutant(
         "spool.py",
-        "self._spool.sync(to)",
+        "disk.fsync(self._descriptor)",
+        "pass",
+        "of what we write ourselves, too",
+        (REFUSED,),
+    ),
+    Mutant(
+        "spool.py",
+        "await syncer.directory(self._spool.path(to))",
         "pass",
         "the name before the 250",
         (CLEAN,),
@@ -67,8 +74,15 @@ MUTANTS = (
     ),
     Mutant(
         "spool.py",
-        "disk.write_at(self._descriptor, size, envelope.SIZE_OFFSET)",
+        "self._spool.sync(to)",
         "pass",
+        "a report's, before the recipient is marked",
+        (REFUSED,),
+    ),
+    Mutant(
+        "spool.py",
+        "if self.size != self._said:",
+        "if False:",
         "a message says how long it is",
     ),
     Mutant(
@@ -85,8 +99,8 @@ MUTANTS = (
     ),
     Mutant(
         "receiver/intake.py",
-        "self._draft.commit()",
-        "self._draft.discard()",
+        "await draft.commit_by(self._syncer)",
+        "draft.discard()",
         "250 means committed",
         ("tests/test_receiver.py",),
     ),
@@ -105,10 +119,18 @@ MUTANTS = (
         ("tests/proof/test_proof.py::test_a_short_write_is_gone_on_with",),
     ),
     Mutant(
-        "disk.py",
-        "batch.set_exception(error)",
-        "batch.set_result(None)",
+        "syncer.py",
+        "aio.settle(future, sync.exception())",
+        "aio.settle(future, None)",
         "a sync that failed is told to all whom it was for",
+        ("tests/test_syncer.py",),
+    ),
+    Mutant(
+        "aio.py",
+        "self._end(number, OSError(-result, os.strerror(-result)) if result < 0 else None)",
+        "self._end(number, None)",
+        "and what the kernel says is heard",
+        ("tests/test_syncer.py",),
     ),
     # Moved: never over another message, and only what is one.
     Mutant(
@@ -178,6 +200,13 @@ MUTANTS = (
         "message.write_marks(done, SENT)",
         "pass",
         "who has it does not get it again",
+        ("tests/test_forwarder.py",),
+    ),
+    Mutant(
+        "forwarder/removals.py",
+        'self._spool.sync("outgoing")',
+        "pass",
+        "what is done with does not come back",
         ("tests/test_forwarder.py",),
     ),
     Mutant(

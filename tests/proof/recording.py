@@ -59,6 +59,7 @@ class Recording:
         self._names: dict[str, int] = {}
         self._open: dict[int, int] = {}  # descriptor: file
         self._ends: dict[int, int] = {}  # descriptor: where the next write goes
+        self._folders: dict[int, str] = {}  # descriptor: path
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -73,7 +74,7 @@ class Recording:
             for name in (
                 *("open_new", "open_found", "write", "write_at", "fsync", "fdatasync"),
                 *("fsync_directory", "rename_new", "rename_over", "unlink", "close"),
-                *("make_directory", "remove_directory"),
+                *("make_directory", "remove_directory", "open_directory"),
             ):
                 patch.setattr(disk, name, partial(self._call, name, getattr(disk, name)))
             yield
@@ -98,8 +99,12 @@ class Recording:
         if self._path(path) in self._names:
             self._open[descriptor] = self._names[self._path(path)]
 
+    def _open_directory(self, descriptor: int, _: bool, path: str) -> None:
+        self._folders[descriptor] = self._path(path)
+
     def _close(self, _: None, __: bool, descriptor: int) -> None:
         self._open.pop(descriptor, None)
+        self._folders.pop(descriptor, None)
 
     def _write(self, _: None, __: bool, descriptor: int, data: bytes) -> None:
         offset = self._ends[descriptor]
@@ -110,7 +115,10 @@ class Recording:
         self.ops.append(Op("write", self._open[descriptor], data=bytes(data), offset=offset))
 
     def _fsync(self, _: None, __: bool, descriptor: int) -> None:
-        self.ops.append(Op("sync", self._open[descriptor]))
+        if descriptor in self._folders:
+            self.ops.append(Op("sync_dir", path=self._folders[descriptor]))
+        else:
+            self.ops.append(Op("sync", self._open[descriptor]))
 
     _fdatasync = _fsync
 

@@ -11,6 +11,8 @@ from postfix_server import PostfixServer
 
 pytestmark = pytest.mark.real
 
+QUOTED = "odd>name@example.com"
+
 
 def asked(gateway: Gateway, address: str, peer: str = "127.0.0.1") -> str:
     """What RCPT is told."""
@@ -57,6 +59,31 @@ def test_the_next_hop_says_who_exists_and_is_remembered_while_it_is_down(
     assert asked(gateway, "bob@example.com") == "450 4.4.3"
     assert gateway.stop() == 0
     assert gateway.messages("outgoing") == []
+
+
+def test_each_is_asked_about_where_its_mail_goes_and_a_quoted_one_arrives(
+    gateway: Gateway, postfix: PostfixServer
+) -> None:
+    """The relay for all else knows none of ours, and is not asked about them."""
+    table = gateway.root / "etc" / "routes"
+    with PostfixServer([QUOTED, "eve@example.net"], hostname="relay.example.net") as relay:
+        gateway.configure("forwarder", next_hop=f'"{relay.url}"')
+        gateway.configure("recipients", check='"callout"', timeout='"30s"')
+        table.write_text(f"{QUOTED} {relay.url}\nexample.com {postfix.url}\n")
+        gateway.start()
+        assert asked(gateway, "bob@example.com") == "250 2.1.5"
+        assert asked(gateway, "nobody@example.com") == "550 5.1.1"
+        assert asked(gateway, '"x>"@example.com') == "550 5.1.1"
+        gateway.send(letter("odd"), recipients=['"odd>name"@example.com'])
+        relay.wait_for(QUOTED)
+        assert "RCPT from" not in relay.log()  # it never refused anybody
+        table.write_text(f"example.com {relay.url}\nnonsense\n")
+        assert asked(gateway, "carol@example.com") == "250 2.1.5"
+        gateway.wait_for_log("event=routes-kept.*routes:2: ")
+        table.write_text(f"example.com {relay.url}?tls=verify\n")
+        assert asked(gateway, "dora@example.com") == "450 4.4.3"
+        gateway.wait_for_log("offers no STARTTLS, and tls=verify is set for it")
+        assert gateway.stop() == 0
 
 
 def test_a_list_says_who_exists_and_is_edited_in_passing(

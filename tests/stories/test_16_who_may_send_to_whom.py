@@ -71,5 +71,5 @@ def test_a_session_goes_on_after_noto_and_ends_after_deny(gateway: Gateway) -> N
             client.noop()
         client.close()
     gateway.wait_until_done(queue_id)
-    (line,) = gateway.wait_for_log(f"{queue_id}: event=begun")
+    (line,) = gateway.wait_for_log(f"{queue_id}: event=received")
     assert re.search(r"why=rules:3$", line)

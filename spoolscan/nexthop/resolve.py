@@ -26,8 +26,7 @@ import dns.nameserver
 import dns.resolver
 
 from spoolscan.config import host_port
-from spoolscan.errors import ConfigError, PermanentFailure
-from spoolscan.forwarder.delivery import NextHopDown
+from spoolscan.errors import ConfigError, PermanentFailure, TemporaryFailure
 
 _HOSTS: Final = 10
 _ADDRESSES: Final = 20
@@ -67,7 +66,7 @@ class Lookup:
     async def hosts(self, domain: str, *, local: bool = False) -> list[Host]:
         """In the order in which they are to be asked; never empty.
 
-        ``local``: addresses of this host are good too.  Raises NoWay, NextHopDown.
+        ``local``: addresses of this host are good too.  Raises NoWay, TemporaryFailure.
         """
         if domain.startswith("["):
             return _allowed([_literal(domain)], domain, local=local)
@@ -79,13 +78,13 @@ class Lookup:
             for address in addresses or ()
         ]
         if not found and None in answers:
-            raise NextHopDown(f"no name server answers for the hosts of {domain}")
+            raise TemporaryFailure(f"no name server answers for the hosts of {domain}")
         if not found:
             raise NoWay("5.4.4", f"no host that takes mail for {domain} has an address")
         return _allowed(found, domain, local=local)
 
     async def _exchangers(self, domain: str) -> list[str]:
-        """Names of hosts, in order.  Raises NoWay, NextHopDown."""
+        """Names of hosts, in order.  Raises NoWay, TemporaryFailure."""
         try:
             answer = await self._resolver.resolve(
                 _name(domain), "MX", lifetime=self._seconds, search=False, raise_on_no_answer=False
@@ -93,7 +92,7 @@ class Lookup:
         except dns.resolver.NXDOMAIN:
             raise NoWay("5.1.2", f"the domain {domain} does not exist") from None
         except dns.exception.DNSException as error:
-            raise NextHopDown(f"no name server answers for {domain}: {error}") from error
+            raise TemporaryFailure(f"no name server answers for {domain}: {error}") from error
         records = [(record.preference, record.exchange) for record in answer.rrset or ()]
         if not records:
             records = [(0, answer.qname)]  # the implicit MX

@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import Final
 
 from spoolscan.domain import a_labels
@@ -51,6 +52,15 @@ def domain_of(address: str) -> str:
     return canonical(address.rpartition("@")[2]) if "@" in address else ""
 
 
+def _local_of(address: str) -> str:
+    """In lower case and unquoted: ``"bob"@example.com`` is Bob, and goes where he does."""
+    local = address.rpartition("@")[0].lower()
+    if len(local) > 1 and local[0] == local[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", local[1:-1])
+    return local
+
+
+@lru_cache(maxsize=1024)
 def canonical(domain: str) -> str:
     """The one spelling domains are compared in.  What is no domain name stays as it is."""
     domain = domain.lower().rstrip(".")
@@ -104,7 +114,7 @@ class Table:
     def find(self, address: str) -> Line:
         """The line that decides about an address (a forward-path without its brackets)."""
         domain = domain_of(address)
-        whole = f"{address.rpartition('@')[0].lower()}@{domain}"
+        whole = f"{_local_of(address)}@{domain}"
         places = [self._exact.get(whole), self._exact.get(domain)]
         rest = domain
         while "." in rest:

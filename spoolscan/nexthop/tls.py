@@ -15,7 +15,7 @@ import ssl
 from dataclasses import dataclass
 
 from spoolscan.errors import ConfigError
-from spoolscan.forwarder.options import Options
+from spoolscan.nexthop.options import Options
 
 
 @dataclass(frozen=True, slots=True)
