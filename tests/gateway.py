@@ -170,8 +170,12 @@ class Gateway:
         os.kill(until(self.workers, "a worker", tell=self._end_of_log)[0], number)
 
     def workers(self) -> list[int]:
-        """The process ids of the scanner's workers."""
+        """The process ids of the scanner's workers, each of them its open half."""
         return _children(self.process("scanmail"))
+
+    def readers(self) -> list[int]:
+        """Those of their locked halves, which read mail."""
+        return [reader for worker in self.workers() for reader in _children(worker)]
 
     def log(self) -> str:
         """All that was said on standard error so far."""

@@ -74,6 +74,7 @@ class Worker:
         self._out: frozenset[str] = frozenset()
         self._looked = -LOOK
         self._left = 0
+        self._failures = 0  # to start
         self._timer: asyncio.TimerHandle | None = None
         self.measures: list[Measure] = []  # that are in force, and that are not, since it is ready
 
@@ -150,7 +151,10 @@ class Worker:
 
     async def _ready(self, out: frozenset[str]) -> None:
         """Until it judges by what counts now.  Raises as `prepare`."""
+        failures = self._failures
         async with self._turn:
+            if self._failures != failures:  # while we waited: trying again at once is no use
+                raise TemporaryFailure("a scanner worker cannot start")
             if self._is_ready(out):
                 return
             while self._asked:
@@ -163,6 +167,7 @@ class Worker:
                 await self._look(out)
             except (OSError, LookupError, TypeError, ValueError, wire.Broken) as error:
                 self._broken(str(error))
+                self._failures += 1
                 raise TemporaryFailure(f"a scanner worker cannot start: {error}") from error
             self._check_room()
 

@@ -112,11 +112,6 @@ class Frames:
             descriptors, self._descriptors = self._descriptors, []
             yield content, descriptors
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing of a frame has come yet."""
-        return not self._data and not self._descriptors
-
     def close(self) -> None:
         for descriptor in self._descriptors:
             os.close(descriptor)
