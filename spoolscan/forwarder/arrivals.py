@@ -1,4 +1,5 @@
-"""What lies in outgoing/ and is not in our hands yet: one listing after another.
+"""What lies in outgoing/ and is not in our hands yet: one listing after another, and between them
+what somebody saw come.
 
 The listing is the truth, and an expensive one where a hundred thousand messages wait: of those that
 were there before only the name is looked at, most of the time.  A change of a file's time that is
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,13 +46,21 @@ class Arrivals:
         self._woken = 0.0  # when somebody asked for that
 
     async def look(self, skip: Set[str] = frozenset()) -> Found:
-        """Take in hand what is due, but for some.  Raises TemporaryFailure."""
-        found = Found()
+        """List all, and take in hand what is due, but for some.  Raises TemporaryFailure."""
         self._gone.clear()
         entries = await asyncio.to_thread(self._listed) if self._many else self._listed()
         self._many = len(entries) > _MANY
         for queue_id in self._gone:  # their times may be other ones by now
             self._seen.pop(queue_id, None)
+        return self._sorted(entries, skip | self._gone)
+
+    def look_at(self, names: Iterable[str]) -> Found:
+        """The same of those that came just now, without a listing.  Raises TemporaryFailure."""
+        entries = (self._spool.entry("outgoing", name) for name in names)
+        return self._sorted((entry for entry in entries if entry is not None), frozenset())
+
+    def _sorted(self, entries: Iterable[Entry], skip: Set[str]) -> Found:
+        found = Found()
         now = time.time()
         for entry in entries:
             queue_id = entry.queue_id
@@ -59,7 +68,7 @@ class Arrivals:
                 if self._known[queue_id] != entry.due:
                     self._known[queue_id] = entry.due
                     found.hurried.add(queue_id)
-            elif queue_id in skip or queue_id in self._gone:
+            elif queue_id in skip:
                 continue
             elif entry.is_due(now) and self.copying.may_try(entry):
                 self._known[queue_id] = entry.due

@@ -1,7 +1,7 @@
 """The forwarder: drains outgoing/ to the next hops.
 
-It is woken by what comes into outgoing/, and lists the directory at least every 30 seconds: the
-listing is the truth.  A message is opened, and attempted at once if its next hop takes another;
+It is told what comes into outgoing/, and lists the directory at least every 30 seconds: the listing
+is the truth.  A message is opened, and attempted at once if its next hop takes another;
 else it waits in memory, untouched on the disk.  A next hop gets so many deliveries at once and no
 more, and one that is down is left alone and asked again with a single message: it costs the
 others nothing.
@@ -31,7 +31,7 @@ from spoolscan.config import Config
 from spoolscan.envelope import SENT
 from spoolscan.errors import Corrupt, SpoolscanError
 from spoolscan.forwarder import attempt
-from spoolscan.forwarder.arrivals import Arrivals
+from spoolscan.forwarder.arrivals import Arrivals, Found
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
 from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
@@ -39,6 +39,7 @@ from spoolscan.forwarder.hop import Hop, Waiting, words
 from spoolscan.forwarder.removals import Removals
 from spoolscan.nexthop.table import Table
 from spoolscan.notices import Templates
+from spoolscan.queueid import QUEUE_ID
 from spoolscan.spool import Gone, Incomplete, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
@@ -46,6 +47,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _LISTING_PAUSE = 0.02  # seconds at least between two listings
+_AFTER_TROUBLE = 1.0  # seconds until a listing that failed is tried again
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
 _HOPS_AT_ONCE = 20  # for one message
@@ -73,7 +75,8 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._removals = Removals(spool, self._removed, self._kept)
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
-        self._soonest = RESCAN  # seconds from the last listing until something else is due
+        self._list_at = 0.0  # when (monotonic) all are listed again
+        self._rests_until = 0.0  # and before when they are not
         self._watch: Watch | None = None
         self._stopping = False
 
@@ -139,31 +142,49 @@ class Forwarder:
 
     async def _keep_listing(self, watch: Watch) -> None:
         while True:
-            began = time.monotonic()
             try:
-                await self._list()
+                await self._look(watch)
             except Exception as error:
                 log.event("forwarder", "-", logging.ERROR, problem=words(error))
-            ended = time.monotonic()
+                self._list_at = time.monotonic() + _AFTER_TROUBLE
             self._news.set()
-            await watch.wait(self._soonest)
-            pause = max(_LISTING_COST * (ended - began), _LISTING_PAUSE)
-            await asyncio.sleep(ended + pause - time.monotonic())
+            await watch.wait(self._list_at - time.monotonic())
+
+    async def _look(self, watch: Watch) -> None:
+        """At what came; at all there is when it is time, or nobody can tell what came."""
+        names = watch.names()
+        if names is not None and all(map(QUEUE_ID.fullmatch, names)) and not self._is_time:
+            self._take(self._arrivals.look_at(names))
+            return
+        await asyncio.sleep(self._rests_until - time.monotonic())
+        watch.names()  # of what came meanwhile, too, the listing tells
+        began = time.monotonic()
+        await self._list()
+        ended = time.monotonic()
+        self._rests_until = ended + _LISTING_COST * (ended - began)
+
+    @property
+    def _is_time(self) -> bool:
+        return time.monotonic() >= self._list_at
 
     async def _list(self, skip: Set[str] = frozenset()) -> int:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
+        self._list_at = time.monotonic() + RESCAN
         found = await self._arrivals.look(skip)
-        self._soonest = found.soonest
         now = time.time()
         for hop in self._destinations:
             self._fresh.extend(hop.take(lambda item: item.look <= now))
+        self._take(found)
+        await self._destinations.forget_idle()
+        return len(found.due)
+
+    def _take(self, found: Found) -> None:
+        self._list_at = min(self._list_at, time.monotonic() + found.soonest)
         self._fresh.extend(map(Waiting, found.due))
         if found.hurried:  # `spoolscan queue flush`
             self._hurried |= found.hurried
             for hop in self._destinations:
                 self._fresh.extendleft(hop.take(lambda item: item.entry.queue_id in found.hurried))
-        await self._destinations.forget_idle()
-        return len(found.due)
 
     def _patience(self) -> float | None:
         """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
@@ -230,9 +251,12 @@ class Forwarder:
         task.add_done_callback(self._ended)
 
     def _list_in(self, seconds: float) -> None:
-        """Something is due before the next listing would be made."""
-        if self._watch is not None and seconds < RESCAN:
-            asyncio.get_running_loop().call_later(seconds, self._watch.wake)
+        """Something is due then."""
+        at = time.monotonic() + seconds
+        if at < self._list_at:
+            self._list_at = at
+            if self._watch is not None:
+                self._watch.wake()  # it waits for too long otherwise
 
     def _forget(self, queue_id: str) -> None:
         self._hurried.discard(queue_id)
