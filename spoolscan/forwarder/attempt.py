@@ -15,17 +15,18 @@ of RFC 3461).  A refused message with the null reverse-path (a report or notice 
 to tell: it goes to hold/ with its reason, recipients as they are, so that moving it back tries it
 again.  A crash between report and mark makes a second report; none of a failure is lost.
 
-The functions here block, and are called in a thread.
+A conclusion blocks, and is drawn in a thread (`to_the_end`); the rest takes microseconds, but for
+`mail` of a message that is not small.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from spoolscan import __version__, log
 from spoolscan.envelope import FAIL, LATE, PENDING, TODO, Envelope, Recipient
@@ -35,6 +36,8 @@ from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
 CHUNK: Final = 65_536
+P = ParamSpec("P")
+T = TypeVar("T")
 _EVENTS: Final = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
 
 
@@ -161,6 +164,19 @@ def tell(work: Work, known: Mapping[int, Outcome], hop: str) -> None:
                 "seconds": seconds,
             },
         )
+
+
+async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread; when cancelled it returns only when the thread has.
+
+    The caller closes the file the thread may still be writing to.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class Conclusion:

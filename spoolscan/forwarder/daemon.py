@@ -22,9 +22,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Set
+from collections.abc import Coroutine, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
 
 from spoolscan import log
 from spoolscan.config import Config
@@ -42,9 +41,6 @@ from spoolscan.notices import Templates
 from spoolscan.queueid import QUEUE_ID
 from spoolscan.spool import Gone, Incomplete, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _LISTING_PAUSE = 0.02  # seconds at least between two listings
 _AFTER_TROUBLE = 1.0  # seconds until a listing that failed is tried again
@@ -215,20 +211,17 @@ class Forwarder:
 
     def _begin(self, item: Waiting) -> None:
         """Open a message and start on it, or let it wait for its next hop."""
-        entry = item.entry
+        entry, work = item.entry, None
         try:
             # Here and not in a thread: it reads a few pages that were written just now.
             work = attempt.take(self._spool, entry.queue_id, entry.due)
-        except Exception as error:
-            self._kept(entry.queue_id, error)
-            return
-        self._arrivals.copying.forget(entry.queue_id)
-        try:
+            self._arrivals.copying.forget(entry.queue_id)
             groups = self._destinations.groups(
                 (index, address) for index, address in work.pending if index not in item.heard
             )
         except Exception as error:
-            work.message.close()
+            if work is not None:
+                work.message.close()
             self._kept(entry.queue_id, error)
             return
         if entry.queue_id in self._hurried:
@@ -325,7 +318,7 @@ class Forwarder:
                 message.write_marks(done, SENT)
             outcomes.update(known)
             if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
-                await _to_the_end(message.sync_marks)
+                await attempt.to_the_end(message.sync_marks)
             attempt.tell(work, known, hop.route.name)
 
         try:
@@ -368,7 +361,8 @@ class Forwarder:
         busy = [hop for hop in unheard if not hop.is_down()]
         expired = not busy and retries.expired(work.arrived, work.due, now)
         late = retries.is_late(work.arrived, now)
-        waits = await _to_the_end(self._conclusion.draw, work, outcomes, expired=expired, late=late)
+        draw = self._conclusion.draw
+        waits = await attempt.to_the_end(draw, work, outcomes, expired=expired, late=late)
         if not waits:
             return False
         deferred = {
@@ -419,22 +413,11 @@ class Forwarder:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._removals.close()
+        if self._tasks:  # of what could not be removed
+            await asyncio.wait(self._tasks)
         await self._destinations.close()
 
 
 def _soonest(hops: Iterable[Hop]) -> Hop:
     """The one that can be asked first: what waits for a dead one does not wait for it alone."""
     return min(hops, key=lambda hop: hop.throttle.resumes)
-
-
-async def _to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """In a thread; when cancelled it returns only when the thread has.
-
-    The caller closes the file the thread may still be writing to.
-    """
-    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
