@@ -331,6 +331,7 @@ def test_a_command_is_known_by_its_number_and_the_word_in_its_blank(
 def test_descriptors_from_the_locked_half_are_not_kept() -> None:
     tools = with_engines(Forger({"scan": "known", "samples": [], "seconds": 1}, 0, 0, 0))
     with half(tools, known=Known()) as broker:
+        ask(broker)  # whose scratch is kept until the next
         before = os.listdir("/proc/self/fd")
         ask(broker)
         assert len(os.listdir("/proc/self/fd")) == len(before)
