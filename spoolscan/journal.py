@@ -37,7 +37,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -69,10 +69,11 @@ CREATE INDEX IF NOT EXISTS events_id ON events (id);
 """
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_WAITING: Final = 20_000  # rows
-_BATCH: Final = 1000  # rows of one transaction
-_GATHER: Final = 0.2  # seconds in which rows gather for the next
+_BATCH: Final = 5000  # rows of one transaction
+_GATHER: Final = 1.0  # seconds in which rows gather for the next
 _PATIENCE: Final = 5.0  # seconds to wait for another process's transaction
 _LONGEST: Final = 1000  # characters of one column
+_encode: Final = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,9 @@ class Journal(logging.Handler):
         self._waiting: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._dropped = 0
         self._broken = False
+        self._closing = threading.Event()
+        self._database: sqlite3.Connection | None = None
+        self._file = (0, 0)
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
@@ -128,6 +132,7 @@ class Journal(logging.Handler):
         """Write what waits, and end the thread."""
         logging.getLogger("spoolscan").removeHandler(self)
         if self._thread.is_alive():
+            self._closing.set()
             self._waiting.put(None)
             self._thread.join(2 * _PATIENCE)
         super().close()
@@ -139,11 +144,12 @@ class Journal(logging.Handler):
         while not last:
             rows = [self._waiting.get()]
             if rows[0] is not None:
-                threading.Event().wait(_GATHER)
+                self._closing.wait(_GATHER)
             while len(rows) < _BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get())
             last = None in rows
             self._store([row for row in rows if row is not None])
+        self._shut()
 
     def _store(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """One transaction; what cannot be written is dropped, and that is said once."""
@@ -156,6 +162,7 @@ class Journal(logging.Handler):
                 self._set_aside(error)
                 self._insert(rows)
         except (sqlite3.Error, OSError) as error:
+            self._shut()
             self._dropped += len(rows)
             if not self._broken:
                 self._say("journal-failed", f"{self._path}: {error}; events are lost, mail is not")
@@ -166,15 +173,30 @@ class Journal(logging.Handler):
             self._dropped, self._broken = 0, False
 
     def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        with closing(_connect(self._path)) as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _VERSION):
-                raise sqlite3.DatabaseError(f"of version {version}, and this is {_VERSION}")
-            database.executescript(_SCHEMA)
-            with database:
-                database.executemany(_INSERT, rows)
+        with self._opened() as database:
+            database.executemany(_INSERT, rows)
+
+    def _opened(self) -> sqlite3.Connection:
+        """The same for all batches, until the file is another: deleted, or set aside."""
+        if self._database is not None and self._file == _identity(self._path):
+            return self._database
+        self._shut()
+        self._database = database = _connect(self._path)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise sqlite3.DatabaseError(f"of version {version}, and this is {_VERSION}")
+        database.executescript(_SCHEMA)
+        self._file = _identity(self._path)
+        return database
+
+    def _shut(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(sqlite3.Error):
+                database.close()
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        self._shut()
         self._say("journal-damaged", f"{self._path}: {error}; set aside, a new one is begun")
         os.replace(self._path, Path(self._path).with_suffix(".damaged"))
         for left in ("-wal", "-shm"):
@@ -185,7 +207,7 @@ class Journal(logging.Handler):
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    """Made anew for each batch: a file that was deleted or set aside meanwhile is no trouble."""
+    """Raises sqlite3.Error."""
     previous = os.umask(0o077)
     try:
         database = sqlite3.connect(path, timeout=_PATIENCE)
@@ -194,6 +216,14 @@ def _connect(path: str) -> sqlite3.Connection:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = OFF")
     return database
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
@@ -212,7 +242,7 @@ def _columns(at: float, happened: log.Event) -> tuple[Any, ...]:
         _text(said.pop("name", None)),
         said.pop("size", None),
         said.pop("seconds", None),
-        json.dumps(said, default=str),
+        _encode(said),
     )
 
 

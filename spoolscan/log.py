@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from logging.handlers import SysLogHandler
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -71,7 +71,7 @@ def event(
 
     ``detail`` is for the journal, and not in the line.
     """
-    logger = logging.getLogger(f"spoolscan.{stage}")
+    logger = _logger(stage)
     if logger.isEnabledFor(level):
         words = " ".join(f"{key}={quote(value)}" for key, value in values.items())
         happened = Event(stage, queue_id, values, detail)
@@ -81,6 +81,11 @@ def event(
         )
         record.happened = happened
         logger.handle(record)
+
+
+@cache
+def _logger(stage: str) -> logging.Logger:
+    return logging.getLogger(f"spoolscan.{stage}")
 
 
 def failure(stage: str, queue_id: str, error: Exception, /) -> None:
@@ -103,6 +108,8 @@ def setup(stage: str, level: str = "info") -> None:
 
 def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
     """Send events to syslog, or nowhere where there is none: then it is False."""
+    from logging.handlers import SysLogHandler  # noqa: PLC0415 - loads much, and few want it
+
     try:
         handler: logging.Handler = SysLogHandler(path, SysLogHandler.LOG_MAIL)
     except OSError:
@@ -111,7 +118,17 @@ def setup_syslog(stage: str, level: str = "info", path: str = _SYSLOG) -> bool:
     return not isinstance(handler, logging.NullHandler)
 
 
+def send(stage: str, to: str) -> None:
+    """Where the settings want it, "stderr" or "syslog"; the first where there is no syslog."""
+    if to == "syslog" and setup_syslog(stage):
+        return
+    setup(stage)
+    if to == "syslog":
+        event(stage, "-", logging.ERROR, event="no-syslog", reason="/dev/log is not there")
+
+
 def _send_to(handler: logging.Handler, stage: str, level: str) -> None:
+    logging.logThreads = logging.logMultiprocessing = False  # nobody reads what these look up
     handler.setFormatter(logging.Formatter(f"spoolscan/{stage}[%(process)d]: %(message)s"))
     root = logging.getLogger("spoolscan")
     root.handlers[:] = [handler]

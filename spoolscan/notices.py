@@ -18,24 +18,17 @@ from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import format_datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
-
-from jinja2 import (
-    Environment,
-    FileSystemLoader,
-    StrictUndefined,
-    Template,
-    TemplateNotFound,
-    TemplateSyntaxError,
-    select_autoescape,
-)
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Final, Self
 
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import ConfigError
 from spoolscan.log import safe
 from spoolscan.spool import Spool
+
+if TYPE_CHECKING:
+    from spoolscan.templates import Library
 
 _LONGEST_FIELD: Final = 900  # characters of a header field; its line may have 998 bytes
 
@@ -65,33 +58,26 @@ class _Words(str):
         return f"{self.name}: {header.encode(linesep=policy.linesep)}{policy.linesep}"
 
 
-def _shown(value: object) -> str:
-    """What a template puts in; markup that it made itself stays as it is."""
-    return value if isinstance(value, Markup) else safe(value)
-
-
 class Templates:
-    """The templates of a site over those of the package."""
+    """The templates of a site over those of the package; jinja2 is loaded for the first of them."""
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader([str(folder) for folder in folders], encoding="utf-8-sig"),
-            autoescape=select_autoescape(("html",), default=False),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            finalize=_shown,
-        )
+        self._folders = folders
+
+    @cached_property
+    def _library(self) -> Library:
+        from spoolscan.templates import Library  # noqa: PLC0415 - most lives write no mail
+
+        return Library(self._folders)
 
     def check(self) -> None:
         """Parse every template.  Raises ConfigError."""
-        for name in self._environment.list_templates(extensions=["txt", "html"]):
-            self._get(name)
+        for name in self._library.names():
+            self._library.get(name)
 
     def render(self, name: str, **values: object) -> str:
         """A template's text.  Raises ConfigError."""
-        template = self._get(name)
+        template = self._library.get(name)
         try:
             return template.render(**values)
         except Exception as error:  # a template is a program of the site's, and may raise anything
@@ -104,18 +90,6 @@ class Templates:
         if field.lower() != "subject" or "\n" in subject:
             raise ConfigError(f"etc/templates/{name}: its first line must be `Subject: ...`")
         return subject.strip(), text
-
-    def _get(self, name: str) -> Template:
-        try:
-            return self._environment.get_template(name)
-        except TemplateNotFound as error:
-            raise ConfigError(f"etc/templates/{name}: no such template") from error
-        except TemplateSyntaxError as error:
-            raise ConfigError(
-                f"etc/templates/{name}: line {error.lineno}: {error.message}"
-            ) from error
-        except (UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"etc/templates/{name}: {error}") from error
 
 
 def post(spool: Spool, message: EmailMessage, recipient: str) -> str:

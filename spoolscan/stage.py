@@ -8,6 +8,7 @@ they are not, or the work cannot begin with them, that is logged and it goes on 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pwd
@@ -41,20 +42,14 @@ def live(name: str, root: Path, work: Work) -> None:
     """Run a stage to its end.  Raises ConfigError, TemporaryFailure."""
     log.setup(name)
     settings = config.load(root)
-    send_log(name, settings)
+    log.send(name, settings.log.to)
     spool = Spool(root)
     spool.check()
     check_owner(root)
     with spool.lock(name), journaled(settings):
         spool.sweep()
+        gc.freeze()  # what is loaded stays: never to be looked through again
         asyncio.run(_lives(name, settings, spool, work))
-
-
-def send_log(name: str, settings: config.Config) -> None:
-    """Where the settings want it; on standard error where there is no syslog."""
-    if settings.log.to == "syslog" and not log.setup_syslog(name):
-        log.setup(name)
-        log.event(name, "-", logging.ERROR, event="no-syslog", reason="/dev/log is not there")
 
 
 @contextmanager

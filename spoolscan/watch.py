@@ -1,10 +1,10 @@
 """Wakes a stage when something is put into its directory.
 
 inotify's events are a hint and nothing more: queues overflow, and a directory that was removed
-and made again goes silent.  So the caller lists the directory itself, at every wake-up and at
-least every 30 seconds, and this module promises only never to delay a hint.  Where watching is
-not possible at all (no inotify instances left), waiting out the time is all there is, and that is
-logged once.
+and made again goes silent.  So the caller lists the directory itself, at every wake-up (or goes by
+`Watch.names`) and at least every 30 seconds, and this module promises only never to delay a hint.
+Where watching is not possible at all (no inotify instances left), waiting out the time is all there
+is, and that is logged once.
 
 watchdog brings inotify, and its observer is left alone: that is three threads, through all of which
 every event goes, to read what nobody looks at.  The event loop waits for the descriptor here.
@@ -16,6 +16,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import struct
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -30,7 +31,10 @@ RESCAN: Final = 30.0  # seconds
 LOOK_AGAIN: Final = 2.0  # seconds between two looks at a file that is being copied
 _STOPPED: Final = 300.0  # seconds without growth after which nobody is copying it any more
 _ARRIVALS: Final = InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE
+_LOST: Final = InotifyConstants.IN_Q_OVERFLOW | InotifyConstants.IN_IGNORED
 _EVENTS: Final = 65_536  # bytes of events read at a time
+_EVENT: Final = struct.Struct("iIII")  # inotify(7): wd, mask, cookie, length of the name behind it
+_MOST_NAMES: Final = 10_000
 
 
 class Watch:
@@ -42,6 +46,8 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._descriptor = -1
+        self._names: list[str] = []
+        self._lost = True  # what was there before is told by nobody
 
     def __enter__(self) -> Self:
         try:
@@ -56,8 +62,6 @@ class Watch:
                 error=error.strerror,
                 remedy=f"raise fs.inotify.max_user_instances; until then listed every {RESCAN:g} s",
             )
-        else:
-            self._loop.add_reader(self._descriptor, self._hear)
         return self
 
     def __exit__(
@@ -67,14 +71,29 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_reader(self._descriptor)  # somebody may be waiting still
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            os.read(self._descriptor, _EVENTS)  # what happened is in the listing
+            self._note(os.read(self._descriptor, _EVENTS))
         self._woken.set()
+
+    def _note(self, events: bytes) -> None:
+        at = 0
+        while at < len(events) and not self._lost:
+            _, mask, _, length = _EVENT.unpack_from(events, at)
+            at += _EVENT.size + length
+            name = events[at - length : at].rstrip(b"\0")
+            self._names.append(os.fsdecode(name))
+            self._lost = bool(mask & _LOST) or len(self._names) > _MOST_NAMES
+
+    def names(self) -> list[str] | None:
+        """What was put there since the last call; None where only the listing can tell."""
+        names, lost = self._names, self._lost
+        self._names, self._lost = [], self._descriptor < 0
+        return None if lost else names
 
     def wake(self) -> None:
         """Wake the waiting stage by hand; from the loop's own thread."""
@@ -82,11 +101,16 @@ class Watch:
 
     async def wait(self, seconds: float = RESCAN) -> bool:
         """Sleep until there is a hint, at most ``seconds``; True when there was one."""
+        if self._descriptor >= 0:  # not before: nobody is to be woken by what he will see anyway
+            self._loop.add_reader(self._descriptor, self._hear)
         try:
             async with asyncio.timeout(min(max(seconds, 0.0), RESCAN)):
                 await self._woken.wait()
         except TimeoutError:
             return False
+        finally:
+            if self._descriptor >= 0:
+                self._loop.remove_reader(self._descriptor)
         self._woken.clear()
         return True
 

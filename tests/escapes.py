@@ -30,6 +30,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from asking import judge
+
 from spoolscan.scanner import inside, room, wire
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.engines import Sample
@@ -37,7 +39,6 @@ from spoolscan.scanner.engines.yara import Yara
 from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.room import Unsupported, identity, landlock, limits, seccomp
-from spoolscan.scanner.scratch import Scratch
 from spoolscan.verdict import Finding, Verdict
 
 MEMORY = 256 << 20
@@ -426,13 +427,12 @@ class Hostile(Yara):
 def outcome(deed: Attempt, prey: Prey, plan: room.Plan | None) -> str:
     """Have one locked half read a mail, and be taken over by it."""
     tools = Tools(bad=Patterns("bad"), doc=Patterns("doc"), engines=[Hostile(deed, prey)])
-    broker = Broker(tools, {}, plan)
+    broker = Broker(tools, {}, plan, _SCRATCH)
     try:
-        with tempfile.TemporaryFile() as mail, Scratch.make(_SCRATCH) as scratch:
+        with tempfile.TemporaryFile() as mail:
             mail.write(_MAIL)
             mail.flush()
-            question = {"offset": 0, "size": len(_MAIL)}
-            answer = broker.judge(question, mail.fileno(), scratch)
+            answer = judge(broker, mail.fileno(), len(_MAIL))
         [finding] = answer["report"]["findings"]
         return str(finding["name"])
     except (wire.Broken, OSError) as error:

@@ -13,6 +13,7 @@ import signal
 import smtplib
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -160,13 +161,21 @@ class Gateway:
         """To one stage."""
         os.kill(until(lambda: self.process(stage), f"{stage} runs", tell=self._end_of_log), number)
 
+    def edited(self) -> None:
+        """What was saved is in force when this returns."""
+        time.sleep(1.0)  # it may take so long, and no longer
+
     def send_signal_to_worker(self, number: signal.Signals) -> None:
         """To one of the scanner's workers."""
         os.kill(until(self.workers, "a worker", tell=self._end_of_log)[0], number)
 
     def workers(self) -> list[int]:
-        """The process ids of the scanner's workers."""
+        """The process ids of the scanner's workers, each of them its open half."""
         return _children(self.process("scanmail"))
+
+    def readers(self) -> list[int]:
+        """Those of their locked halves, which read mail."""
+        return [reader for worker in self.workers() for reader in _children(worker)]
 
     def log(self) -> str:
         """All that was said on standard error so far."""

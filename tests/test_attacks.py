@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asking import Asked
 from builders import disposer_of, envelope, names, put, spool_in
 
 from spoolscan import config, log
@@ -24,9 +25,10 @@ from spoolscan.envelope import ScanMark
 from spoolscan.errors import TemporaryFailure
 from spoolscan.notices import Notifier, Templates
 from spoolscan.receiver.server import Receiver
+from spoolscan.scanner.answer import DecodedPart
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.daemon import Scanner
-from spoolscan.scanner.pool import DecodedPart, Worker, WorkerDied
+from spoolscan.scanner.hand import WorkerDied
 from spoolscan.scanner.trouble import Trouble
 from spoolscan.spool import Message, Spool
 from spoolscan.verdict import Finding, Report, Verdict
@@ -220,11 +222,14 @@ def test_a_file_too_large_for_any_memory_is_held_unread(tmp_path: Path) -> None:
 
 HOSTILE_WORKER = """#!{python}
 import json, os, socket, struct, sys, time
-peer = socket.socket(fileno=int(sys.argv[-1]))
+control = socket.socket(fileno=int(sys.argv[-1]))
+peer, theirs = socket.socketpair()
 def say(data, *descriptors):
     socket.send_fds(peer, [struct.pack("!I", len(data)) + data], descriptors)
-peer.recv(65536)
-say(b'{{"ready": 1, "room": []}}')
+control.recv(65536)
+data = b'{{"room": []}}'
+socket.send_fds(control, [struct.pack("!I", len(data)) + data], [theirs.fileno()])
+theirs.close()
 peer.recv(65536)
 {deed}
 time.sleep(300)
@@ -262,13 +267,13 @@ say(('{{"report": {{"verdict": "clean", "parts": [' + part + '], "findings": []}
 
 def hostile_worker(
     folder: Path, deed: str, monkeypatch: pytest.MonkeyPatch, timeout: float
-) -> Worker:
+) -> Asked:
     script = folder / "worker"
     script.write_text(HOSTILE_WORKER.format(python=sys.executable, deed=deed))
     script.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(script))
     slow = config.Scanner(timeout=timeout)
-    return Worker(config.Config(root=folder, scanner=slow, bounds=Bounds(decoded_bytes=1000)))
+    return Asked(config.Config(root=folder, scanner=slow, bounds=Bounds(decoded_bytes=1000)))
 
 
 @pytest.fixture

@@ -23,11 +23,12 @@ from spoolscan.receiver.client import Client
 from spoolscan.receiver.dnsbl import Blacklists
 from spoolscan.receiver.events import Mail
 from spoolscan.receiver.judge import Judge, make
-from spoolscan.receiver.listing import Zone, parse_span, weigh
+from spoolscan.receiver.listing import Zone, weigh
 from spoolscan.receiver.lookups import Lookups
 from spoolscan.receiver.memory import Memory
 from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.server import Receiver
+from spoolscan.receiver.span import parse_span
 from spoolscan.spool import Spool
 
 __all__ = ["spool"]

@@ -37,6 +37,7 @@ FLOORS = {
             "livefile",
             "quarantine",
             "notices",
+            "templates",
             "watch",
             "ready",
             "users",
@@ -58,17 +59,15 @@ FLOORS = {
             f"scanner.{name}"
             for name in ("canary", "daemon", "disposition", "pool", "stage", "teller", "trouble")
         ),
-        *(
-            f"receiver.{name}"
-            for name in ("gatekeeper", "house", "link", "listeners", "tls", "stream")
-        ),
+        *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "stream")),
         *["receiver.stdio", "receiver.tls", "receiver.visitor"],
-        *(f"scanner.{name}" for name in ("broker", "inside", "wire", "worker")),
+        *(f"scanner.{name}" for name in ("answer", "broker", "hand", "inside", "wire", "worker")),
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),
         "forwarder.program",
         "forwarder.arrivals",
+        "forwarder.removals",
     ],
     "cli": ["cli", "cli.*", "doctor", "__main__"],
     "thought": [

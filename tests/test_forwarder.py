@@ -284,6 +284,44 @@ def test_a_mark_that_cannot_be_written_costs_a_duplicate_and_no_loss(
     assert world.states(queue_id) == ["RCPT"]
 
 
+def test_what_is_done_with_is_removed_and_synced_once_for_many(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_ids = {world.put() for _ in range(10)}
+    calls: list[str] = []
+    for name in ("unlink", "fdatasync", "fsync_directory"):
+        real: Callable[[int | str], None] = getattr(disk, name)
+
+        def call(what: int | str, real: Callable[[int | str], None] = real) -> None:
+            calls.append(f"{real.__name__} {Path(str(what)).name}")
+            real(what)
+
+        monkeypatch.setattr(disk, name, call)
+    world.against(Peer())
+    assert {call.partition(" ")[2] for call in calls if call.startswith("unlink")} == queue_ids
+    assert calls[-1] == "fsync_directory outgoing"
+    assert calls.count(calls[-1]) < 10
+    assert not [call for call in calls if call.startswith("fdatasync")]
+
+
+def test_what_cannot_be_removed_is_not_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_id = world.put()
+
+    def broken(path: str) -> None:
+        raise OSError(errno.EIO, "broken", path)
+
+    monkeypatch.setattr(disk, "unlink", broken)
+    assert world.against(Peer()).recipients == [BOB]
+    assert world.states(queue_id) == ["SENT"]
+    assert world.delay(queue_id) > 0
+    monkeypatch.undo()
+    os.utime(world.root / "outgoing" / queue_id, (0, 0))
+    assert world.against(Peer()).recipients == []
+    assert world.names("outgoing") == []
+
+
 # Servers that misbehave
 
 STEPS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END")

@@ -20,10 +20,10 @@ from spoolscan.receiver.limits import (
     RECIPIENTS,
     Buckets,
     Limits,
-    Rates,
     owner,
 )
 from spoolscan.receiver.policy import IPAddress
+from spoolscan.receiver.rates import Rates
 from spoolscan.units import Rate
 
 NONE = Rates(None, None, None, None, None, None, None)

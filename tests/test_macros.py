@@ -13,7 +13,8 @@ from spoolscan.cli.samples import examples
 from spoolscan.cli.specimens import compound, zipped
 from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Tools, inspect
-from spoolscan.scanner.macros import MacroPolicy, Macros, dde, ooxml
+from spoolscan.scanner.macros import MacroPolicy, dde, ooxml
+from spoolscan.scanner.macros.score import Macros
 from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.unpack import Member, biff, unpack
 from spoolscan.scanner.unpack.meter import Meter

@@ -26,8 +26,8 @@ from test_receiver import (  # the same world
 
 from spoolscan import disk
 from spoolscan.receiver import descriptors, watermark
-from spoolscan.receiver.limits import Rates
 from spoolscan.receiver.patience import Patience, Stress
+from spoolscan.receiver.rates import Rates
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Room, Spool
 from spoolscan.units import Rate

@@ -25,6 +25,7 @@ from typing import Any
 import corpus_rows
 import escapes
 import pytest
+from asking import judge
 from escapes import ATTEMPTS, Prey
 from loopback import until
 from test_scanner import CLEAN, DOCUMENT, World, attached
@@ -35,11 +36,10 @@ from spoolscan.scanner import inside, room, wire, words
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.daemon import Scanner
 from spoolscan.scanner.engines import Engine, Sample
+from spoolscan.scanner.hand import WorkerDied
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.patterns import Patterns
-from spoolscan.scanner.pool import WorkerDied
 from spoolscan.scanner.room import kernel, landlock, seccomp
-from spoolscan.scanner.scratch import Scratch
 from spoolscan.scanner.unpack import commands, program
 from spoolscan.verdict import Finding, Verdict
 
@@ -198,10 +198,11 @@ def test_the_stage_says_loudly_that_the_room_is_off(
 
 LACKING_WORKER = """#!{python}
 import json, socket, struct, sys, time
-peer = socket.socket(fileno=int(sys.argv[-1]))
+control = socket.socket(fileno=int(sys.argv[-1]))
+peer, theirs = socket.socketpair()
 measure = {{"name": "landlock", "in_force": False, "detail": "Function not implemented"}}
-data = json.dumps({{"ready": 1, "room": [measure]}}).encode()
-peer.sendall(struct.pack("!I", len(data)) + data)
+data = json.dumps({{"room": [measure]}}).encode()
+socket.send_fds(control, [struct.pack("!I", len(data)) + data], [theirs.fileno()])
 time.sleep(300)
 """
 
@@ -244,8 +245,8 @@ class Forger(escapes.Hostile):
         super().__init__(lambda _: self.forge(question, descriptors), None)  # type: ignore[arg-type] # it wants no prey
 
     def forge(self, question: dict[str, Any], descriptors: Sequence[int]) -> None:
+        gc.unfreeze()
         [outside] = [one for one in gc.get_objects() if isinstance(one, inside._Outside)]
-        assert outside.scratch is not None
         outside.scratch.put(bytes(100))
         wire.send(outside.peer, question, descriptors)
         wire.receive(outside.peer)
@@ -273,19 +274,19 @@ FORGED = {
 
 
 @contextmanager
-def half(tools: Tools, plan: room.Plan | None = None, **engines: Engine) -> Iterator[Broker]:
-    broker = Broker(tools, engines, plan or room.Plan())
+def half(tools: Tools, size: int = 1 << 24, **engines: Engine) -> Iterator[Broker]:
+    broker = Broker(tools, engines, room.Plan(), size)
     try:
         yield broker
     finally:
         broker.stop()
 
 
-def ask(broker: Broker, mail: bytes = escapes._MAIL, size: int = 1 << 24) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as file, Scratch.make(size) as scratch:
+def ask(broker: Broker, mail: bytes = escapes._MAIL) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as file:
         file.write(mail)
         file.flush()
-        return broker.judge({"offset": 0, "size": len(mail)}, file.fileno(), scratch)
+        return judge(broker, file.fileno(), len(mail))
 
 
 def with_engines(*engines: Engine) -> Tools:
@@ -348,8 +349,8 @@ def test_more_samples_than_the_scratch_holds_are_asked_for_in_turns() -> None:
     for number in range(10):
         mail += b"\r\n--x\r\nContent-Type: application/pdf; name=%d.pdf\r\n\r\n" % number
         mail += b"%%PDF-1.%d" % number + bytes(3000)
-    with half(with_engines(Known()), known=Known()) as broker:
-        answer = ask(broker, mail + b"\r\n--x--\r\n", size=10_000)
+    with half(with_engines(Known()), 10_000, known=Known()) as broker:
+        answer = ask(broker, mail + b"\r\n--x--\r\n")
     found = [one["path"] for one in answer["report"]["findings"] if one["name"] == "pdf"]
     assert found == [[f"{number}.pdf"] for number in range(10)]
     assert 0 < len(answer["parts"]) < 10  # and the quarantine gets those that fit
@@ -382,12 +383,12 @@ def test_every_charset_is_read_in_the_room_as_outside() -> None:
 @pytest.mark.corpus
 @pytest.mark.skipif(corpus_rows.absent() is not None, reason=str(corpus_rows.absent()))
 def test_the_corpus_is_read_in_the_room_as_outside() -> None:
-    with half(with_engines()) as broker:
+    with half(with_engines(), 1 << 28) as broker:
         for number, row in enumerate(corpus_rows.rows()):
             if number % 20 and "crypt" not in row.path:  # those take the most borrowed code
                 continue
             mail = row.mail()
-            answer = ask(broker, mail, size=1 << 28)
+            answer = ask(broker, mail)
             assert answer["report"] == inspect(mail, with_engines()).report.as_dict(), row.path
 
 
@@ -417,19 +418,19 @@ def test_the_locked_half_dies_with_its_worker_and_the_worker_with_it(tmp_path: P
     worker = World(tmp_path).worker()
     for victim in ("worker", "locked half"):
         worker.prepare()
-        assert worker._process is not None
-        pid = worker._process.pid
+        pid = worker.pid
         [locked] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         os.kill(pid if victim == "worker" else locked, signal.SIGKILL)
         if victim == "worker":
             until(lambda locked=locked: not Path(f"/proc/{locked}/status").exists(), "its end")
-            worker.stop()
+            worker.end()
         else:
             with World(tmp_path / "2").claimed(CLEAN) as message, pytest.raises(WorkerDied):
                 worker.ask(message)
+    worker.stop()
 
 
-def test_edited_patterns_and_rules_count_for_the_next_message(tmp_path: Path) -> None:
+def test_edited_patterns_and_rules_count_soon(tmp_path: Path) -> None:
     world = World(tmp_path)
     worker = world.worker()
 
@@ -442,9 +443,9 @@ def test_edited_patterns_and_rules_count_for_the_next_message(tmp_path: Path) ->
         (world.root / "etc/rules/new.yar").write_text(
             'rule new { strings: $a = "PDF" condition: $a }'
         )
-        assert verdict() is Verdict.INFECTED
+        until(lambda: verdict() is Verdict.INFECTED, "the new rule")
         with (world.root / "etc/matches.bad").open("a") as file:
             file.write("name=a[.]pdf\n")
-        assert verdict() is Verdict.BANNED
+        until(lambda: verdict() is Verdict.BANNED, "the new pattern")
     finally:
         worker.stop()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from asking import Asked
 
 from spoolscan import config
 from spoolscan.cli.init import lay_out
@@ -16,7 +17,7 @@ from spoolscan.cli.samples import EICAR, encrypted, zipped
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner.daemon import Scanner
-from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.hand import WorkerDied
 from spoolscan.spool import Message, Spool
 from spoolscan.verdict import Verdict
 
@@ -62,9 +63,9 @@ class World:
     def claimed(self, content: bytes) -> Message:
         return self.spool.claim(self.receive(content))
 
-    def worker(self, timeout: float = 60.0) -> Worker:
+    def worker(self, timeout: float = 60.0) -> Asked:
         settings = self.config.scanner.model_copy(update={"timeout": timeout})
-        return Worker(self.config.model_copy(update={"scanner": settings}))
+        return Asked(self.config.model_copy(update={"scanner": settings}))
 
 
 COMMAND = """
@@ -251,6 +252,7 @@ def test_a_worker_that_cannot_start_is_no_fault_of_the_message(tmp_path: Path) -
     worker = world.worker()
     with world.claimed(CLEAN) as message, pytest.raises(TemporaryFailure, match="cannot start"):
         worker.ask(message)
+    worker.stop()
 
 
 def test_a_copy_in_the_way_of_one_message_stops_no_other(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from spoolscan.envelope import Envelope, Recipient
 from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
 from spoolscan.receiver.events import DataStarts, Mail, NeedData, Rcpt, Terms
-from spoolscan.receiver.limits import Rates
+from spoolscan.receiver.rates import Rates
 from spoolscan.receiver.reply import GO_AHEAD, RECIPIENT_OK, SENDER_OK
 from spoolscan.receiver.server import Receiver
 from spoolscan.receiver.session import Session

@@ -21,7 +21,7 @@ import pytest
 from gateway import Gateway
 from loopback import free_port, until
 
-from spoolscan import cli, config, log, stage
+from spoolscan import cli, config, log
 from spoolscan.envelope import Envelope, Recipient
 from spoolscan.jobs import stamps
 from spoolscan.jobs.stamps import Stamp
@@ -286,7 +286,7 @@ def test_syslog_gets_one_line_an_event(
     path = root / config.FILE
     path.write_text(path.read_text().replace('#to = "stderr"', 'to = "syslog"'))
     monkeypatch.setattr(log, "setup_syslog", lambda _: False)
-    stage.send_log("test", config.load(root))
+    log.send("test", config.load(root).log.to)
     assert "event=no-syslog" in capsys.readouterr().err
     monkeypatch.undo()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:

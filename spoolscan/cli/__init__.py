@@ -8,6 +8,8 @@ place in the code.  A traceback is never printed.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import io
 import os
@@ -25,7 +27,7 @@ from spoolscan.log import safe
 COMMANDS: Final = {
     "init": "spoolscan.cli.init:init",
     "check": "spoolscan.cli.stages:check",
-    "run": "spoolscan.cli.stages:run",
+    "run": "spoolscan.cli.run:run",
     "smtpd": "spoolscan.cli.stages:smtpd",
     "scanmail": "spoolscan.cli.stages:scanmail",
     "smtpfwdd": "spoolscan.cli.stages:smtpfwdd",
@@ -51,6 +53,7 @@ COMMANDS: Final = {
 _COMPLETE: Final = "_SPOOLSCAN_COMPLETE"  # as `spoolscan completion` says it to the shell
 _USAGE: Final = 64  # EX_USAGE
 _FRAMES: Final = 4  # of the place where something unexpected happened
+_YOUNG: Final = 20_000  # new objects after which garbage is looked for; loading makes only keepers
 
 
 class _Lazy(click.Group):
@@ -84,6 +87,8 @@ def group(context: click.Context, spool: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    gc.set_threshold(_YOUNG)
+    atexit.register(gc.freeze)  # what goes with the process need not be collected
     _mend_streams()
     try:
         status = _call(sys.argv[1:] if arguments is None else arguments)

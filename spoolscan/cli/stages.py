@@ -1,15 +1,11 @@
-"""``run``, ``check`` and the stages one by one: ``smtpd``, ``scanmail``, ``smtpfwdd``."""
+"""``check`` and the stages one by one: ``smtpd``, ``scanmail``, ``smtpfwdd``."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
 import click
 
-from spoolscan import config, log, stage
+from spoolscan import stage
 from spoolscan.cli.place import find, spool_option
-from spoolscan.supervisor import Supervisor
 
 
 @click.command(short_help="Read settings, patterns, rules, templates.")
@@ -21,26 +17,6 @@ def check(context: click.Context, spool: str | None) -> None:
 
     for line in check_all(find(context, spool)):
         click.echo(line)
-
-
-@click.command(short_help="Run all stages until SIGTERM; prints READY.")
-@spool_option
-@click.pass_context
-def run(context: click.Context, spool: str | None) -> None:
-    """Run all stages in the foreground, until SIGTERM; READY when all accept work."""
-    from spoolscan.cli.checks import check_all  # noqa: PLC0415 - loads every engine
-
-    root = find(context, spool)
-    log.setup("run")
-    check_all(root)
-    stage.send_log("run", config.load(root))
-    program = (sys.executable, "-m", "spoolscan", "--spool", str(root))
-    stages = [(name, (*program, name)) for name in ("smtpfwdd", "scanmail", "smtpd", "jobs")]
-
-    async def supervise() -> None:
-        await Supervisor(stages).run()
-
-    asyncio.run(supervise())
 
 
 @click.command()

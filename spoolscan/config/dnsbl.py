@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from spoolscan.config.kinds import Domain, Network, Section, host_port
-from spoolscan.receiver.listing import parse_span
+from spoolscan.receiver.span import parse_span
 from spoolscan.units import Count, Duration
 
 

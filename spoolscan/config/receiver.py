@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from spoolscan.config.kinds import Listen, ListenLocally, Network, Section, host_port
 from spoolscan.receiver.door import Door
-from spoolscan.receiver.limits import Rates
+from spoolscan.receiver.rates import Rates
 from spoolscan.units import Count, Duration, MaybeRate, Rate, Size
 
 

@@ -11,9 +11,12 @@ import asyncio
 import time
 from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import Final
 
 from spoolscan.spool import Entry, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying
+
+_MANY: Final = 100  # entries; to list fewer takes less than to ask a thread for it
 
 
 @dataclass(slots=True)
@@ -38,13 +41,15 @@ class Arrivals:
         self._gone: set[str] = set()  # left our hands since the listing in progress began
         self._seen: dict[str, Entry] = {}  # of the listing before
         self._all_again = 0.0  # when (monotonic) all of them are looked at again
+        self._many = True  # were listed last, or may be
         self._woken = 0.0  # when somebody asked for that
 
     async def look(self, skip: Set[str] = frozenset()) -> Found:
         """Take in hand what is due, but for some.  Raises TemporaryFailure."""
         found = Found()
         self._gone.clear()
-        entries = await asyncio.to_thread(self._listed)
+        entries = await asyncio.to_thread(self._listed) if self._many else self._listed()
+        self._many = len(entries) > _MANY
         for queue_id in self._gone:  # their times may be other ones by now
             self._seen.pop(queue_id, None)
         now = time.time()

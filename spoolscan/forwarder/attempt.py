@@ -21,6 +21,7 @@ The functions here block, and are called in a thread.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,7 @@ from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
 CHUNK: Final = 65_536
+_EVENTS: Final = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ class Work:
         """The sender knows of all of them that they are late."""
         recipients = self.message.envelope.recipients
         return all(recipients[index].state == LATE for index, _ in self.pending)
+
+    def is_over(self, outcomes: Mapping[int, Outcome]) -> bool:
+        """Each recipient has it, and nobody is to be told so by us."""
+        return len(outcomes) == len(self.pending) and all(
+            outcome.fate is Fate.DELIVERED
+            and (outcome.success is Success.PASSED or not self._is_asked_for(index))
+            for index, outcome in outcomes.items()
+        )
+
+    def _is_asked_for(self, index: int) -> bool:
+        wanted = wish(self.message.envelope.recipients[index]).notify
+        return bool(self.message.envelope.sender) and dsn.SUCCESS.is_wanted(wanted)
 
 
 def take(spool: Spool, queue_id: str, due: float) -> Work:
@@ -98,6 +112,7 @@ def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:
         envid=said.get("ENVI", ""),
         wishes={index: wish(message.envelope.recipients[index]) for index in wanted},
         origin=origin(message.envelope),
+        whole=top + start if not rest else None,
     )
 
 
@@ -123,6 +138,29 @@ def scanned_line(work: Work, hostname: str) -> bytes:
     if not work.message.envelope.scan.clean:
         return b""
     return f"X-Virus-Scanned: spoolscan {__version__} at {hostname}\r\n".encode("ascii", "replace")
+
+
+def tell(work: Work, known: Mapping[int, Outcome], hop: str) -> None:
+    """Log what became of some recipients; ``hop`` is the next hop's name."""
+    message, seconds = work.message, round(max(time.time() - work.arrived, 0.0), 3)
+    for index, outcome in known.items():
+        address = message.envelope.recipients[index].address
+        log.event(
+            "forwarder",
+            message.id,
+            event=_EVENTS[outcome.fate],
+            to=address,
+            fate=outcome.fate.value,
+            status=outcome.status,
+            said=outcome.text,
+            hop=hop,
+            detail={
+                "sender": message.envelope.sender,
+                "recipients": [address],
+                "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
+                "seconds": seconds,
+            },
+        )
 
 
 class Conclusion:

@@ -15,8 +15,8 @@ use.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Set
-from typing import Self, cast
+from collections.abc import Sequence
+from typing import Final, Self, cast
 
 from spoolscan.config import Timeouts
 from spoolscan.forwarder.delivery import ConnectionLost, Mail, NextHopDown, Settle
@@ -24,9 +24,9 @@ from spoolscan.forwarder.protocol import Client, Phase
 from spoolscan.nexthop.tls import Tls, reason
 from spoolscan.nexthop.url import Address
 
-Tell = Callable[[], Awaitable[None]]
-
-_GOODBYE = 2.0  # seconds to wait for the answer to QUIT; nothing hangs on it
+_GOODBYE: Final = 2.0  # seconds to wait for the answer to QUIT; nothing hangs on it
+_READY: Final = (Phase.READY,)
+_SAID: Final = (Phase.READY, Phase.BODY, Phase.ANSWER)  # the envelope was answered
 
 
 class Connection(asyncio.Protocol):
@@ -39,9 +39,13 @@ class Connection(asyncio.Protocol):
         self._timeouts = timeouts
         self._transport: asyncio.Transport | None = None
         self._failure: ConnectionLost | NextHopDown | None = None
-        self._news = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._writable = True
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None  # of who waits for news
+        self._phases: Sequence[Phase] = ()  # that are news
+        self._deadline = 0.0  # by the loop's clock; what the wait ends with then
+        self._overdue = ""
+        self._alarm: asyncio.TimerHandle | None = None  # goes off at the deadline, or earlier
 
     @classmethod
     async def open(
@@ -52,8 +56,8 @@ class Connection(asyncio.Protocol):
         Raises NextHopDown, TlsFailed.
         """
         # The place to look MX and A up, and to try several addresses in order.
-        loop = asyncio.get_running_loop()
         connection = cls(client, timeouts)
+        loop = connection._loop
         # Not by `_shake_hands`: nothing may be heard or said before.
         ssl = tls.context if tls is not None and tls.implicit else None
         name = tls.name if tls is not None and tls.implicit else None
@@ -73,12 +77,12 @@ class Connection(asyncio.Protocol):
         except OSError as error:
             raise NextHopDown(f"{address}: {reason(error)}", error.errno or 0) from error
         try:
-            await connection._until({Phase.READY, Phase.TLS}, timeouts.greeting)
+            await connection._until((Phase.READY, Phase.TLS), timeouts.greeting)
             if client.phase is Phase.TLS and tls is not None:
                 await connection._shake_hands(tls)
                 client.secured()
                 connection._flush()
-                await connection._until({Phase.READY}, timeouts.command)
+                await connection._until(_READY, timeouts.command)
         except BaseException:
             connection.abort()
             raise
@@ -87,7 +91,7 @@ class Connection(asyncio.Protocol):
     async def _shake_hands(self, tls: Tls) -> None:
         """Raises TlsFailed."""
         plain = cast(asyncio.Transport, self._transport)
-        start_tls = asyncio.get_running_loop().start_tls
+        start_tls = self._loop.start_tls
         try:
             async with asyncio.timeout(self._timeouts.command):
                 secure = await start_tls(plain, self, tls.context, server_hostname=tls.name or None)
@@ -115,7 +119,8 @@ class Connection(asyncio.Protocol):
             self._flush()
         except (ConnectionLost, NextHopDown) as error:
             self._fail(error)
-        self._news.set()
+        if self._failure is not None or self._client.phase in self._phases or self._client.is_known:
+            self._wake()
 
     def eof_received(self) -> bool:
         return False
@@ -123,14 +128,14 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._client.phase is not Phase.CLOSED:
             self._fail(self._client.lost(f"the connection was lost ({exc or 'closed by peer'})"))
-        self._writable.set()
-        self._news.set()
+        self._wake()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._writable = False
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._writable = True
+        self._wake()
 
     # The route's side
 
@@ -147,24 +152,20 @@ class Connection(asyncio.Protocol):
         self.sent += 1
         self.heard = False
         client, clocks = self._client, self._timeouts
-
-        async def tell() -> None:
-            if known := client.outcomes():
-                await settle(known)
-
         try:
             client.begin(mail)
             self._flush()
-            await self._until({Phase.READY, Phase.BODY}, clocks.command, tell)
+            await self._until(_SAID, clocks.command, settle)
             if client.phase is Phase.BODY:
                 async for chunk in mail.content():
-                    await self._stands(tell)
+                    await self._stands(settle)
                     client.body(chunk)
-                    await self._drain(tell)
-                await self._stands(tell)
+                    await self._drain(settle)
+                await self._stands(settle)
                 client.end()
-                await self._drain(tell)
-                await self._until({Phase.READY}, clocks.answer, tell)
+                await self._drain(settle)
+            if client.phase is Phase.ANSWER:
+                await self._until(_READY, clocks.answer, settle)
         except BaseException:
             self.abort()
             raise
@@ -175,7 +176,7 @@ class Connection(asyncio.Protocol):
             if self.is_ready:
                 self._client.quit()
                 self._flush()
-                await self._until({Phase.CLOSED}, _GOODBYE)
+                await self._until((Phase.CLOSED,), _GOODBYE)
         except ConnectionLost:
             pass
         finally:
@@ -184,6 +185,9 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; what was begun and not answered is not delivered, as far as we know."""
         self._failure = self._failure or self._client.lost("closed by us")
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -196,36 +200,68 @@ class Connection(asyncio.Protocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
-    async def _drain(self, tell: Tell) -> None:
+    async def _drain(self, settle: Settle) -> None:
         """Write what there is, and return when the kernel has all of it."""
         self._flush()
-        if not self._writable.is_set():
-            try:
-                async with asyncio.timeout(self._timeouts.block):
-                    await self._writable.wait()
-            except TimeoutError:
-                self._fail(self._client.lost(f"took nothing for {self._timeouts.block:g} s"))
-        await self._stands(tell)
+        self._begin_wait(self._timeouts.block, "took nothing for {:g} s")
+        while not self._writable and self._failure is None:
+            await self._wait()
+        await self._stands(settle)
 
-    async def _stands(self, tell: Tell) -> None:
+    async def _stands(self, settle: Settle) -> None:
         """Raises what the connection ended with, if it has."""
         if self._failure is not None:
-            await tell()
+            if known := self._client.outcomes():
+                await settle(known)
             raise self._failure
 
-    async def _until(self, phases: Set[Phase], seconds: float, tell: Tell | None = None) -> None:
+    async def _until(
+        self, phases: Sequence[Phase], seconds: float, settle: Settle | None = None
+    ) -> None:
         """Wait for one of ``phases``.  What was answered counts, even where the rest is lost."""
-        until = asyncio.get_running_loop().time() + seconds
+        client = self._client
+        self._begin_wait(seconds, "no answer within {:g} s", phases)
         while True:
-            self._news.clear()
-            if tell is not None:
-                await tell()
+            if settle is not None and (known := client.outcomes()):
+                await settle(known)
             if self._failure is not None:
                 raise self._failure
-            if self._client.phase in phases:
+            if client.phase in phases:
                 return
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._news.wait()
-            except TimeoutError:
-                self._fail(self._client.lost(f"no answer within {seconds:g} s"))
+            await self._wait()
+
+    # One alarm for the whole conversation: it is set anew only when it goes off too early.
+
+    def _begin_wait(self, seconds: float, overdue: str, phases: Sequence[Phase] = ()) -> None:
+        self._phases = phases
+        self._deadline = self._loop.time() + seconds
+        self._overdue = overdue.format(seconds)
+        if self._alarm is None or self._alarm.when() > self._deadline:
+            self._set_alarm()
+
+    async def _wait(self) -> None:
+        """Until there may be news."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_alarm()
+        else:
+            self._fail(self._client.lost(self._overdue))
+            self._wake()

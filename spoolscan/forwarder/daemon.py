@@ -7,7 +7,8 @@ more, and one that is down is left alone and asked again with a single message: 
 others nothing.
 
 Guarantees: a recipient is marked SENT before anything else is done, and the mark is on the disk
-before the message is done, or another next hop is waited for; whatever goes wrong on the way, known
+before another next hop is waited for, or anybody is told.  With nobody left to wait for or to tell
+the file goes (`removals`), and its marks need not last.  Whatever goes wrong on the way, known
 or not, leaves the recipient to be tried again.  A crash, or a connection lost between the end of a
 message and its answer, costs at most a duplicate.  Memory does not grow with the size of messages.
 
@@ -21,8 +22,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -36,6 +36,7 @@ from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
 from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
 from spoolscan.forwarder.hop import Hop, Waiting, words
+from spoolscan.forwarder.removals import Removals
 from spoolscan.nexthop.table import Table
 from spoolscan.notices import Templates
 from spoolscan.spool import Gone, Incomplete, Spool
@@ -44,8 +45,7 @@ from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_EVENTS = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}
-
+_LISTING_PAUSE = 0.02  # seconds at least between two listings
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again
 _HOPS_AT_ONCE = 20  # for one message
@@ -71,6 +71,7 @@ class Forwarder:
         self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
         self._arrivals = Arrivals(spool)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._removals = Removals(spool, self._removed, self._kept)
         self._news = asyncio.Event()  # something may be begun: a listing is made, a task has ended
         self._soonest = RESCAN  # seconds from the last listing until something else is due
         self._watch: Watch | None = None
@@ -78,6 +79,7 @@ class Forwarder:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Forward until ``stop`` is set; then end what is in hand, within the grace."""
+        loop = asyncio.get_running_loop()
         with Watch(self._spool.path("outgoing"), "forwarder") as watch:
             self._watch = watch
             helpers = [
@@ -88,8 +90,11 @@ class Forwarder:
                 while not self._stopping:
                     self._news.clear()
                     await self._dispatch()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), self._patience())
+                    patience = self._patience()
+                    timer = patience is not None and loop.call_later(patience, self._news.set)
+                    await self._news.wait()
+                    if timer:
+                        timer.cancel()
             finally:
                 for helper in helpers:
                     helper.cancel()
@@ -106,8 +111,11 @@ class Forwarder:
             while await self._list(tried):
                 tried.update(item.entry.queue_id for item in self._fresh)
                 await self._dispatch()
-                while self._tasks:
-                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                while self._tasks or self._removals:
+                    if self._tasks:
+                        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    else:
+                        await self._removals.close()
                     await self._dispatch()
         finally:
             await self._close()
@@ -136,10 +144,11 @@ class Forwarder:
                 await self._list()
             except Exception as error:
                 log.event("forwarder", "-", logging.ERROR, problem=words(error))
-            took = time.monotonic() - began
+            ended = time.monotonic()
             self._news.set()
             await watch.wait(self._soonest)
-            await asyncio.sleep(_LISTING_COST * took)
+            pause = max(_LISTING_COST * (ended - began), _LISTING_PAUSE)
+            await asyncio.sleep(ended + pause - time.monotonic())
 
     async def _list(self, skip: Set[str] = frozenset()) -> int:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
@@ -168,26 +177,29 @@ class Forwarder:
             begun = False
             for hop in self._destinations:
                 if hop.waiting and hop.admits() and self._has_room():
-                    await self._begin(hop.waiting.popleft())
+                    self._begin(hop.waiting.popleft())
                     begun = True
             for number in range(_IN_TURNS):
                 if self._fresh and self._has_room():
                     # From both ends: new mail does not stand behind a long queue.
                     newest = number % 2
-                    await self._begin(self._fresh.pop() if newest else self._fresh.popleft())
+                    self._begin(self._fresh.pop() if newest else self._fresh.popleft())
                     begun = True
+            if self._fresh:
+                await asyncio.sleep(0)  # those that were begun have their turn, too
 
     def _has_room(self) -> bool:
-        return not self._stopping and len(self._tasks) < self._settings.deliveries
+        most = self._settings.deliveries
+        return not self._stopping and len(self._tasks) < most and len(self._removals) < most
 
-    async def _begin(self, item: Waiting) -> None:
+    def _begin(self, item: Waiting) -> None:
         """Open a message and start on it, or let it wait for its next hop."""
         entry = item.entry
         try:
-            work = await asyncio.to_thread(attempt.take, self._spool, entry.queue_id, entry.due)
+            # Here and not in a thread: it reads a few pages that were written just now.
+            work = attempt.take(self._spool, entry.queue_id, entry.due)
         except Exception as error:
-            await self._set_aside(entry.queue_id, error)
-            self._forget(entry.queue_id)
+            self._kept(entry.queue_id, error)
             return
         self._arrivals.copying.forget(entry.queue_id)
         try:
@@ -196,8 +208,7 @@ class Forwarder:
             )
         except Exception as error:
             work.message.close()
-            await self._set_aside(entry.queue_id, error)
-            self._forget(entry.queue_id)
+            self._kept(entry.queue_id, error)
             return
         if entry.queue_id in self._hurried:
             self._hurried.discard(entry.queue_id)
@@ -211,7 +222,10 @@ class Forwarder:
             return
         for hop in ready:
             hop.throttle.busy += 1
-        task = asyncio.create_task(self._forward(item, work, groups, ready))
+        self._start(self._forward(item, work, groups, ready))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -228,6 +242,17 @@ class Forwarder:
         self._tasks.discard(task)
         self._news.set()
 
+    def _removed(self, queue_id: str) -> None:
+        self._forget(queue_id)
+        self._news.set()
+
+    def _kept(self, queue_id: str, error: Exception) -> None:
+        self._start(self._keep(queue_id, error))
+
+    async def _keep(self, queue_id: str, error: Exception) -> None:
+        await self._set_aside(queue_id, error)
+        self._forget(queue_id)
+
     # One message
 
     async def _forward(
@@ -236,8 +261,14 @@ class Forwarder:
         outcomes = dict(item.heard)
         parked = False
         try:
-            attempts = (self._attempt(hop, work, groups[hop], outcomes) for hop in ready)
-            errors = dict(zip(ready, await asyncio.gather(*attempts), strict=True))
+            attempts = [self._attempt(hop, work, groups[hop], outcomes) for hop in ready]
+            # Most have one, and need no task for it.
+            ended = [await attempts[0]] if len(ready) == 1 else await asyncio.gather(*attempts)
+            if work.is_over(outcomes):
+                self._removals.add(work.message)
+                parked = True
+                return
+            errors = dict(zip(ready, ended, strict=True))
             for error in errors.values():
                 if isinstance(error, Corrupt):
                     raise error
@@ -271,23 +302,7 @@ class Forwarder:
             outcomes.update(known)
             if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
                 await _to_the_end(message.sync_marks)
-            for index, outcome in known.items():
-                log.event(
-                    "forwarder",
-                    message.id,
-                    event=_EVENTS[outcome.fate],
-                    to=message.envelope.recipients[index].address,
-                    fate=outcome.fate.value,
-                    status=outcome.status,
-                    said=outcome.text,
-                    hop=hop.route.name,
-                    detail={
-                        "sender": message.envelope.sender,
-                        "recipients": [message.envelope.recipients[index].address],
-                        "name": "" if outcome.fate is Fate.DELIVERED else outcome.text,
-                        "seconds": round(max(time.time() - work.arrived, 0.0), 3),
-                    },
-                )
+            attempt.tell(work, known, hop.route.name)
 
         try:
             top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""
@@ -379,6 +394,7 @@ class Forwarder:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._removals.close()
         await self._destinations.close()
 
 

@@ -74,6 +74,7 @@ class Mail:
     envid: str = ""  # as it was given, in xtext
     wishes: Mapping[int, Wish] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)  # XFORWARD's names of who gave it to us
+    whole: bytes | None = None  # all that ``content()`` yields, where it is small
 
 
 Settle = Callable[[Mapping[int, Outcome]], Awaitable[None]]

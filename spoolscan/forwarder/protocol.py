@@ -99,6 +99,7 @@ class Client:
         self._open: dict[int, None] = {}  # recipients without an outcome, in order
         self._accepted: deque[int] = deque()
         self._chunked = False  # this message goes by BDAT
+        self._whole = False  # all of its content is held
         self._body: Canonical | DotStuffer = DotStuffer()
         self._held = bytearray()  # content that is ready to be said
         self._outcomes: dict[int, Outcome] = {}
@@ -121,6 +122,11 @@ class Client:
         known, self._outcomes = self._outcomes, {}
         return known
 
+    @property
+    def is_known(self) -> bool:
+        """There is something for `outcomes` to give."""
+        return bool(self._outcomes)
+
     def secured(self) -> None:
         """The handshake is done; in TLS only."""
         self._demand(Phase.TLS)
@@ -128,7 +134,10 @@ class Client:
         self._say(self._hello.secured())
 
     def begin(self, mail: Mail) -> None:
-        """Start a message; in READY only.  Raises Corrupt where an address cannot be said."""
+        """Start a message; in READY only.  A small one needs no `body` and `end`.
+
+        Raises Corrupt where an address, or a small one's content, cannot be said: close then.
+        """
         self._demand(Phase.READY)
         for address in (mail.sender, *(address for _, address in mail.recipients)):
             checked_path(address)
@@ -237,6 +246,11 @@ class Client:
         features = self.features
         offered = "CHUNKING" in features and "PIPELINING" in features
         self._chunked = offered and self._may_chunk
+        self._body = Canonical() if self._chunked else DotStuffer()
+        self._held.clear()
+        self._whole = mail.whole is not None
+        if mail.whole is not None:
+            self._held += self._body.feed(mail.whole) + self._body.finish()
         if self._unfinished:
             self._plan.append((Step.RSET, _NOBODY, b"RSET\r\n"))
         if self._xforward and (line := commands.xforward_line(mail, features)):
@@ -248,8 +262,6 @@ class Client:
                 self._plan.append((Step.RCPT, index, line))
         if not self._chunked:
             self._plan.append((Step.DATA, _NOBODY, b"DATA\r\n"))
-        self._body = Canonical() if self._chunked else DotStuffer()
-        self._held.clear()
         self._unfinished = True
         self.phase = Phase.ENVELOPE
         self._say_more()
@@ -262,7 +274,18 @@ class Client:
             step, index, line = self._plan.popleft()
             self._say((step, line), index)
         if self.phase is Phase.ENVELOPE and not self._asked:
-            self.phase = Phase.BODY if self._chunked and self._open else Phase.READY
+            if self._chunked and self._open:
+                self._invite()
+            else:
+                self.phase = Phase.READY
+
+    def _invite(self) -> None:
+        """It is the content's turn."""
+        if self._whole:
+            self.phase = Phase.ANSWER
+            self._say_last()
+        else:
+            self.phase = Phase.BODY
 
     def _say_last(self) -> None:
         self._say_content(last=True)
@@ -288,7 +311,7 @@ class Client:
         if not accepted:
             self._settle_open(self._outcome(reply))
         elif self._accepted and self._open:
-            self.phase = Phase.BODY
+            self._invite()
         else:
             # RFC 2920 section 3.1 has us send a lone dot, which a server this confused may deliver.
             self._asked.appendleft((Step.DATA, _NOBODY))

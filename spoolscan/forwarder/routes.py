@@ -12,21 +12,22 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spoolscan import config
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.delivery import Route
 from spoolscan.forwarder.maildir import MaildirRoute
-from spoolscan.forwarder.mx import MxRoute
 from spoolscan.forwarder.pipe import PipeRoute
 from spoolscan.forwarder.schedule import Throttle
 from spoolscan.forwarder.several import Member, Several
 from spoolscan.forwarder.smtp import SmtpRoute
 from spoolscan.nexthop.options import Options
-from spoolscan.nexthop.resolve import Host, Lookup
 from spoolscan.nexthop.table import Line
 from spoolscan.nexthop.url import ALLOWED, Address, NextHop, absolute, parse
+
+if TYPE_CHECKING:
+    from spoolscan.nexthop.resolve import Host, Lookup
 
 _LARGEST_SECRET: Final = 4096
 
@@ -68,6 +69,8 @@ class Maker:
     @cached_property
     def lookup(self) -> Lookup:
         """Raises ConfigError where there is no name server."""
+        from spoolscan.nexthop.resolve import Lookup  # noqa: PLC0415 - DNS is for mx: alone
+
         settings = self.settings
         return Lookup(self.hostname, settings.timeouts.lookup, settings.nameservers)
 
@@ -110,6 +113,8 @@ def _client(
 
 
 def _mx(maker: Maker, hop: NextHop, domain: str) -> Route:
+    from spoolscan.forwarder.mx import MxRoute  # noqa: PLC0415 - DNS is for mx: alone
+
     words = maker.options(hop)
     named = hop.address.host
     name = hop.url if named or not domain else f"{hop.url} {domain}"

@@ -44,18 +44,25 @@ class SmtpRoute:
         self._address = address
         self._settings = settings
         self._lmtp = lmtp
-        self._idle: dict[Connection, asyncio.TimerHandle] = {}
+        self._idle: dict[Connection, float] = {}  # since when, by the loop's clock; oldest first
+        self._timer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def deliver(self, mail: Mail, settle: Settle) -> None:
         """See `Route.deliver`."""
         step = self._settings.recipients
+        if len(mail.recipients) <= step:
+            return await self._send(mail, settle)
         for first in range(0, len(mail.recipients), step):
             batch = replace(mail, recipients=mail.recipients[first : first + step])
             await self._send(batch, settle)
+        return None
 
     async def close(self) -> None:
         """Say goodbye on all idle connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for connection in list(self._idle):
             self._leave(connection)
         if self._leaving:
@@ -106,8 +113,7 @@ class SmtpRoute:
     def _take(self) -> Connection | None:
         """The connection used last that still stands."""
         while self._idle:
-            connection, timer = self._idle.popitem()
-            timer.cancel()
+            connection, _ = self._idle.popitem()
             if connection.is_ready:
                 return connection
         return None
@@ -115,16 +121,25 @@ class SmtpRoute:
     def _keep(self, connection: Connection) -> None:
         if not connection.is_ready:
             return
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._settings.idle, self._leave, connection)
-        self._idle[connection] = timer
+        self._idle[connection] = asyncio.get_running_loop().time()
         if connection.sent >= self._settings.messages:
+            self._leave(connection)
+        elif self._timer is None:
+            self._leave_idle()
+
+    def _leave_idle(self) -> None:
+        """Those that were idle for long; again when there will be more of them."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for connection, since in list(self._idle.items()):
+            due = since + self._settings.idle
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._leave_idle)
+                break
             self._leave(connection)
 
     def _leave(self, connection: Connection) -> None:
-        timer = self._idle.pop(connection, None)
-        if timer is not None:
-            timer.cancel()
+        self._idle.pop(connection, None)
         task = asyncio.get_running_loop().create_task(connection.quit())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import Final
 
 from spoolscan.domain import a_labels
@@ -59,6 +60,7 @@ def _local_of(address: str) -> str:
     return local
 
 
+@lru_cache(maxsize=1024)
 def canonical(domain: str) -> str:
     """The one spelling domains are compared in.  What is no domain name stays as it is."""
     domain = domain.lower().rstrip(".")

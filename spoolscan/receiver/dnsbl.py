@@ -12,10 +12,11 @@ from typing import Final
 from spoolscan import config
 from spoolscan.envelope import xtext
 from spoolscan.receiver.case import Fact
-from spoolscan.receiver.listing import Listing, Zone, parse_span, weigh
+from spoolscan.receiver.listing import Listing, Zone, weigh
 from spoolscan.receiver.lookups import Lookups
 from spoolscan.receiver.policy import IPAddress
 from spoolscan.receiver.reply import Reply, printable
+from spoolscan.receiver.span import parse_span
 
 _LONGEST: Final = 200  # characters of what a list says
 

@@ -16,17 +16,14 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from spoolscan.receiver.policy import IPAddress
+from spoolscan.receiver.rates import Rates
 from spoolscan.receiver.reply import Reply
-from spoolscan.units import MaybeRate, Rate
+from spoolscan.units import Rate
 
 ADDRESSES: Final = 20_000  # in each table; about 2 MB where all are taken
-_MAIL: Final = Rate(600, 60.0)
-_RECIPIENTS: Final = Rate(6000, 60.0)
-_ERRORS: Final = Rate(300, 600.0)
 _ROUNDING: Final = 1e-9  # of a bucket; sums of floats are no exact counts
 
 CONNECTIONS: Final = Reply(421, "4.7.0", "too many connections in a short time, try again later")
@@ -90,22 +87,6 @@ class _Pair:
         if theirs:
             self._each.take(owner, now)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What is allowed; None for no limit."""
-
-    # The settings file is checked by pydantic, which is told here that there is nothing else.
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    connections: MaybeRate = None
-    messages: MaybeRate = None
-    recipients: MaybeRate = None
-    connections_per_address: MaybeRate = _MAIL
-    messages_per_address: MaybeRate = _MAIL
-    recipients_per_address: MaybeRate = _RECIPIENTS
-    errors_per_address: MaybeRate = _ERRORS
 
 
 class Limits:

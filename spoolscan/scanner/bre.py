@@ -46,6 +46,9 @@ __all__ = ["BadPattern", "Invalid", "Unsupported", "translate"]
 _DEEPEST: Final = 50  # groups; bounds the recursion here and in RE2
 _STACKED: Final = 5  # repetitions of one thing; the same
 _DUP_MAX: Final = 0x7FFF  # RE_DUP_MAX of glibc
+_ENDS: Final = (rb"\|", rb"\)")  # of a branch
+_REPETITIONS: Final = (b"*", rb"\+", rb"\?", rb"\{")
+_SINGLE: Final = tuple(Bytes(1 << byte) for byte in range(256))
 _UNMATCHED_BRACKET: Final = "Unmatched [, [^, [:, [., or [=; write [[] for a bracket itself"
 
 
@@ -119,7 +122,7 @@ class _Parser:
     def branch(self) -> Node:
         items: list[Node] = [Anchor("^")] if self.takes(b"^") else []
         start = True  # nothing yet that could be repeated: repetitions stand for themselves
-        while self.at < len(self.pattern) and not self.sees(rb"\|") and not self.sees(rb"\)"):
+        while self.at < len(self.pattern) and not self.pattern.startswith(_ENDS, self.at):
             item = self.atom()
             bare = isinstance(item, Anchor)
             start = start and bare
@@ -143,7 +146,7 @@ class _Parser:
             case "$" if self.sees(b")") or self.sees(b"|"):
                 raise Unsupported("$ before ) or |, which grep reads in two ways; write [$]")
             case _:
-                return Bytes(1 << byte)
+                return _SINGLE[byte]
 
     def escape(self) -> Node:
         if self.at == len(self.pattern):
@@ -179,6 +182,8 @@ class _Parser:
         return Sequence.of([found]) if isinstance(found, Anchor) else found
 
     def repeated(self, item: Node, bare: bool) -> Node:
+        if not self.pattern.startswith(_REPETITIONS, self.at):
+            return item  # as nearly always
         for _ in range(_STACKED + 1):
             if self.takes(b"*"):
                 least, most = 0, None

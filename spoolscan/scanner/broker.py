@@ -1,4 +1,4 @@
-"""The open half's end of the locked one: starts it, hands it messages, and does what it may not.
+"""The open half's end of the locked one: starts it, and does for it what it may not.
 
 What the locked half may ask for is the whole language, and no more: an engine is named by a name
 of the settings, a program by its place in a literal table, bytes by their place in the scratch.
@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner import inside, room, wire
@@ -24,50 +24,63 @@ from spoolscan.scanner.room.identity import die_with
 from spoolscan.scanner.scratch import Full, Scratch
 from spoolscan.scanner.unpack import commands, program
 
-_LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
-
 
 class Broker:
     """One locked half.  For a process with a single thread; `stop` it.
 
-    Raises Broken where it cannot be started.  Without a ``plan`` nothing is locked.
+    Messages are given to it over ``questions``, by whoever is handed that socket.  Each has a
+    scratch of ``size`` bytes where it needs one.  Raises Broken where it cannot be started.
+    Without a ``plan`` nothing is locked.
     """
 
-    def __init__(self, tools: Tools, engines: Mapping[str, Engine], plan: room.Plan | None) -> None:
+    def __init__(
+        self, tools: Tools, engines: Mapping[str, Engine], plan: room.Plan | None, size: int
+    ) -> None:
         self._engines = engines
         self._most = tools.bounds.decoded_bytes
-        self._left = _LIFE
+        self._size = size
+        self._scratch: Scratch | None = None
         inside.furnish()
+        self.questions, asked = socket.socketpair()
         self._peer, theirs = socket.socketpair()
         parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _enter(theirs, tools, plan, parent)
+            _enter(asked, theirs, tools, plan, parent)
+        asked.close()
         theirs.close()
         self.measures = [room.Measure.from_dict(one) for one in self._heard()["room"]]
 
-    @property
-    def worn(self) -> bool:
-        """Whether it is time for a new one."""
-        return self._left <= 0
-
     def stop(self) -> None:
+        self._done()
+        self.questions.close()
         self._peer.close()
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
-    def judge(self, question: Mapping[str, Any], message: int, scratch: Scratch) -> dict[str, Any]:
-        """The locked half's answer to a question of `pool`.  Raises Broken, OSError."""
-        self._left -= 1
-        wire.send(self._peer, {**question, "scratch": scratch.size}, [message, scratch.descriptor])
-        while True:
-            heard = self._heard()
-            if "report" in heard:
-                return {"report": heard["report"], "parts": heard.get("parts")}
-            if "failure" in heard:
-                return {"failure": str(heard["failure"])}
-            wire.send(self._peer, self._served(heard, scratch))
+    def fileno(self) -> int:
+        """To be read from when the locked half wants something: then `serve`."""
+        return self._peer.fileno()
+
+    def serve(self) -> None:
+        """Do the one thing that it asks for.  Raises Broken (when it has ended, too), OSError."""
+        heard = self._heard()
+        if "scratch" in heard:
+            self._done()
+            self._scratch = Scratch.make(self._size)
+            wire.send(self._peer, {"scratch": self._size}, [self._scratch.descriptor])
+        elif "done" in heard:
+            self._done()
+        elif self._scratch is None:
+            raise wire.Broken("the locked half asked for what there is not: no scratch")
+        else:
+            wire.send(self._peer, self._served(heard, self._scratch))
+
+    def _done(self) -> None:
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
     def _heard(self) -> dict[str, Any]:
         frame = wire.receive(self._peer)
@@ -131,17 +144,25 @@ def _natural(value: object) -> int:
     return value
 
 
-def _enter(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int) -> NoReturn:
-    """In the child: keep nothing but the socket, and live there."""
+def _enter(
+    asked: socket.socket,
+    peer: socket.socket,
+    tools: Tools,
+    plan: room.Plan | None,
+    parent: int,
+) -> NoReturn:
+    """In the child: keep nothing but the sockets, and live there."""
     try:
         die_with(parent)
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
-        kept = peer.fileno()
-        os.closerange(3, kept)
-        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-        inside.live(peer, tools, plan, parent)
+        before = 2
+        for kept in sorted((asked.fileno(), peer.fileno())):
+            os.closerange(before + 1, kept)
+            before = kept
+        os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
+        inside.live(asked, peer, tools, plan, parent)
     except BaseException as error:
         with suppress(OSError):
             wire.send(peer, {"broken": repr(error)})

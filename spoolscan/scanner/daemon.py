@@ -1,10 +1,14 @@
 """The scanner stage: watch incoming/, claim, have it judged by a worker, dispose.
 
-One task a worker: it takes the next queue id that is due, and a thread of its own waits for the
-worker's answer, and goes on with the next as long as there is one, so as many messages are in hand
-as there are workers.  What fails for now goes
-back to incoming/ with a later time of change, and while an engine is down the tasks rest between
-two attempts: nothing passes unscanned, and nobody waits long for a message that cannot be read.
+One event loop: each of some tasks takes the next queue id that is due, awaits the pool's answer,
+and moves the message, as many at a time as keep the workers busy.  What is short is done in the
+loop; what waits for the disk (a quarantine, a notice, a long listing) in a thread.  What fails for
+now goes back to incoming/ with a later time of change, and while an engine is down the tasks rest
+between two attempts: nothing passes unscanned, and nobody waits long for a message that cannot be
+read.
+
+What the watch names is taken up without listing the directory; the listing, every 30 seconds, when
+something is due again and after all trouble, is the truth.
 
 Fails at start with ConfigError; afterwards every failure is one message's, told and retried.
 """
@@ -12,12 +16,12 @@ Fails at start with ConfigError; afterwards every failure is one message's, told
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-import threading
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -27,19 +31,21 @@ from typing import Final
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import ScanMark
-from spoolscan.errors import ConfigError, Corrupt, SpoolscanError, TemporaryFailure
+from spoolscan.errors import Corrupt, SpoolscanError, TemporaryFailure
 from spoolscan.notices import Notifier, Templates
+from spoolscan.queueid import QUEUE_ID
 from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer, Trail
 from spoolscan.scanner.engines import command
-from spoolscan.scanner.pool import Worker, WorkerDied
+from spoolscan.scanner.hand import LOOK, WorkerDied
+from spoolscan.scanner.pool import Pool
 from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
-from spoolscan.spool import Gone, Incomplete, Message, Spool
+from spoolscan.spool import Entry, Gone, Incomplete, Message, Spool
 from spoolscan.verdict import Report, Verdict
-from spoolscan.watch import RESCAN, Copying, Watch
+from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
 
 STAGE: Final = "scanner"
 _GRACE: Final = 20.0  # seconds a message may go on when we are told to stop
@@ -64,12 +70,14 @@ class Scanner:
         self._disposer = Disposer(spool, config, templates, self._teller)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
-        self._workers = [Worker(config) for _ in range(config.worker_count())]
+        self._pool = Pool(config)
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
-        self._hands = threading.Lock()  # no message passes from hand to hand during a listing
         self._turn = asyncio.Lock()
+        self._list_at = 0.0  # when (monotonic) the directory is listed again
+        self._looked = -LOOK  # when (monotonic) the files that are edited were looked at
+        self._look_at = math.inf  # and when they are to be, mail or not
         self._stopping = False
 
     async def run(
@@ -81,117 +89,132 @@ class Scanner:
         TemporaryFailure where the spool cannot be read.
         """
         self._tried = set() if once else None
-        with (
-            ThreadPoolExecutor(len(self._workers)) as threads,
-            Watch(self._spool.path("incoming"), STAGE) as watch,
-        ):
+        self._pool, self._turn, self._list_at = Pool(self._config), asyncio.Lock(), 0.0
+        with Watch(self._spool.path("incoming"), STAGE) as watch:
             ending = asyncio.create_task(self._end(stop, watch))
             try:
                 self._recover()
-                for worker in self._workers:
-                    worker.start()
+                self._pool.start()
                 self._ask_engines()
-                await self._prepare(threads)
+                await self._prepare()
                 ready()
                 if not once:
                     self._canary.start()
-                work = (self._work(worker, threads, watch, once) for worker in self._workers)
+                    gc.collect()
+                    gc.freeze()  # what is here for good is not looked through again and again
+                work = (self._work(watch, once) for _ in range(self._pool.size))
                 await asyncio.gather(*work)
             finally:
                 ending.cancel()
                 self._canary.stop()
-                for worker in self._workers:
-                    worker.stop()
+                self._pool.stop()
                 self._teller.tell_counted(all_of_them=True)
                 self._toolbox.close()
 
-    async def _prepare(self, threads: ThreadPoolExecutor) -> None:
+    async def _prepare(self) -> None:
         """Wait for the workers; one that cannot start is asked again when mail comes."""
-        loop = asyncio.get_running_loop()
-        starts = (loop.run_in_executor(threads, worker.prepare) for worker in self._workers)
-        for outcome in await asyncio.gather(*starts, return_exceptions=True):
-            if isinstance(outcome, ConfigError):
-                raise outcome
-            if outcome is not None:
-                self._trouble.met("-", str(outcome))
-        _tell_room(next((worker.measures for worker in self._workers if worker.measures), []))
+        for failure in await self._pool.prepare():
+            self._trouble.met("-", str(failure))
+        _tell_room(self._pool.measures)
 
     async def _end(self, stop: asyncio.Event, watch: Watch) -> None:
         await stop.wait()
         self._stopping = True
         watch.wake()
         await asyncio.sleep(_GRACE)
-        for worker in self._workers:
-            worker.kill()
+        self._pool.kill()
 
-    async def _work(
-        self, worker: Worker, threads: ThreadPoolExecutor, watch: Watch, once: bool
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        while (queue_id := await self._next(watch, once)) is not None:
-            await loop.run_in_executor(threads, self._handle_all, queue_id, worker)
+    async def _work(self, watch: Watch, once: bool) -> None:
+        while (queue_id := self._take() or await self._next(watch, once)) is not None:
+            try:
+                await self._handle(queue_id)
+            finally:
+                self._in_hand.discard(queue_id)
 
     async def _next(self, watch: Watch, once: bool) -> str | None:
         """The next queue id to try; None when it is time to end.  One task at a time looks."""
         async with self._turn:
             while not self._stopping:
-                rest, pause = self._trouble.rest(), 0.0
+                rest = self._trouble.rest()
                 if once and rest:
                     break
                 if not self._waiting and not rest:
-                    with self._hands:
-                        self._waiting, pause = self._due()
+                    await self._look(watch)
                 if (queue_id := self._take()) is not None:
                     return queue_id
                 if once:
                     break
-                counted = self._teller.tell_counted()
-                await watch.wait(min(rest or pause, counted or RESCAN))
+                if (counted := self._teller.pause()) == 0:
+                    counted = await asyncio.to_thread(self._teller.tell_counted)
+                pause = rest or min(self._list_at, self._look_at) - time.monotonic()
+                await watch.wait(min(pause, RESCAN if counted is None else counted))
             return None
 
     def _take(self) -> str | None:
         """In hand now; None where nothing waits, or nothing is to be tried now."""
-        if self._stopping or self._trouble.rest():
+        if not self._waiting or self._stopping or self._trouble.rest():
             return None
-        with self._hands:
-            if not self._waiting:
-                return None
+        while self._waiting:
             queue_id = self._waiting.popleft()
+            if queue_id in self._in_hand or (self._tried is not None and queue_id in self._tried):
+                continue
             self._in_hand.add(queue_id)
             if self._tried is not None:
                 self._tried.add(queue_id)
             return queue_id
+        return None
 
-    def _due(self) -> tuple[deque[str], float]:
-        """What may be tried now, longest due first; how long until the next may (seconds)."""
-        self._toolbox.tools()
-        now = time.time()
-        due: deque[str] = deque()
-        pause = RESCAN
+    async def _look(self, watch: Watch) -> None:
+        """Have wait what may be tried now; when there may be more is known then, too."""
+        now = time.monotonic()
+        if now >= self._looked + LOOK:
+            self._toolbox.tools()
+            self._looked, self._look_at = now, math.inf
+        else:
+            self._look_at = self._looked + LOOK
+        names = watch.names()
         try:
-            self._return_strays()
-            # By time and not by id: what failed and waited stands behind all that came meanwhile.
-            for entry in sorted(self._spool.entries("incoming"), key=attrgetter("due")):
-                if entry.queue_id in self._in_hand or entry.queue_id in (self._tried or ()):
-                    continue
-                if entry.is_due(now, _LONGEST_RETRY) and self._copying.may_try(entry):
-                    due.append(entry.queue_id)
-                else:
-                    pause = min(pause, max(entry.due - now, 1.0))
+            if names is None or now >= self._list_at or not all(map(QUEUE_ID.fullmatch, names)):
+                await self._list()
+            else:
+                found = (self._spool.entry("incoming", name) for name in names)
+                self._waiting.extend(it.queue_id for it in found if it and self._may_try(it))
         except TemporaryFailure as failure:
+            self._list_within(1.0)
             self._trouble.met("-", str(failure))
-        return due, pause
+
+    async def _list(self) -> None:
+        """All that may be tried now, longest due first.  Raises TemporaryFailure."""
+        self._list_at = time.monotonic() + RESCAN
+        self._return_strays()
+        found = await asyncio.to_thread(self._spool.entries, "incoming")
+        # By time and not by id: what failed and waited stands behind all that came meanwhile.
+        found.sort(key=attrgetter("due"))
+        self._waiting = deque(entry.queue_id for entry in found if self._may_try(entry))
+
+    def _may_try(self, entry: Entry) -> bool:
+        """Whether now; else there is a listing when it may be."""
+        now = time.time()
+        if entry.queue_id in self._in_hand:
+            return False
+        if entry.is_due(now, _LONGEST_RETRY) and self._copying.may_try(entry):
+            return True
+        self._list_within(max(entry.due - now, 1.0))
+        return False
+
+    def _list_within(self, seconds: float) -> None:
+        self._list_at = min(self._list_at, time.monotonic() + seconds)
 
     def _return_strays(self) -> None:
         """A message that could not even be moved back when its turn failed lies in scanning/."""
-        for entry in self._spool.entries("scanning"):
-            if entry.queue_id not in self._in_hand:
-                source = self._spool.path("scanning", entry.queue_id)
+        for queue_id in self._spool.names("scanning"):
+            if queue_id not in self._in_hand:
+                source = self._spool.path("scanning", queue_id)
                 try:
-                    self._spool.shift(source, self._spool.path("incoming", entry.queue_id))
+                    self._spool.shift(source, self._spool.path("incoming", queue_id))
                 except SpoolscanError as error:
                     # A copy of it lies in its way, say: one message's trouble, not the others'.
-                    log.event(STAGE, entry.queue_id, logging.ERROR, event="stuck", error=error)
+                    log.event(STAGE, queue_id, logging.ERROR, event="stuck", error=error)
 
     def _recover(self) -> None:
         command.sweep(Path(self._spool.path("var")))
@@ -211,54 +234,55 @@ class Scanner:
             else:
                 self._canary.prove(engine)
 
-    def _handle_all(self, first: str, worker: Worker) -> None:
-        """One message after the other, in a thread."""
-        queue_id: str | None = first
-        while queue_id is not None:
-            try:
-                self._handle(queue_id, worker)
-            finally:
-                with self._hands:
-                    self._in_hand.discard(queue_id)
-            queue_id = self._take()
-
-    def _handle(self, queue_id: str, worker: Worker) -> None:
-        """One message, in a thread.  Every failure ends here, with the message kept."""
+    async def _handle(self, queue_id: str) -> None:
+        """One message.  Every failure ends here, with the message kept."""
         try:
             message = self._spool.claim(queue_id)
         except Gone:
             return
         except Incomplete as error:
-            self._incomplete(queue_id, error)
+            self._list_within(LOOK_AGAIN)
+            if self._copying.has_stopped(queue_id):
+                reason = f"{error}; it has not grown for long"
+                await asyncio.to_thread(self._set_aside, "incoming", queue_id, reason)
             return
         except Corrupt as error:
-            self._set_aside("incoming", queue_id, str(error))
+            await asyncio.to_thread(self._set_aside, "incoming", queue_id, str(error))
             return
         except TemporaryFailure as failure:
-            self._trouble.met(queue_id, str(failure))
+            self._list_within(1.0)
+            await asyncio.to_thread(self._trouble.met, queue_id, str(failure))
             return
         self._copying.forget(queue_id)
-        began = time.monotonic()
         with message:
             try:
-                out = self._canary.out()
-                with worker.ask(message, out) as answer:
-                    trail = Trail(began, time.monotonic(), self._heard(answer.report, out))
-                    self._disposer.dispose(message, answer.report, answer.parts, trail)
-                self._trouble.over(queue_id, engines_answered=_asked_engines(answer.report))
+                await self._judge(message)
             except Gone:
                 log.event(STAGE, queue_id, event="gone", reason="moved by hand while in work")
             except WorkerDied as error:
-                if self._stopping:  # by our own hand, perhaps: no fault of the message
-                    self._put_back(message, str(error))
-                else:
-                    self._give_back(message, str(error))
+                # When we are stopping by our own hand, perhaps: no fault of the message.
+                back = self._put_back if self._stopping else self._give_back
+                await asyncio.to_thread(back, message, str(error))
             except SpoolscanError as error:
-                self._put_back(message, str(error))
+                await asyncio.to_thread(self._put_back, message, str(error))
             except Exception as error:
                 # What is not understood is temporary: the message stays, and the log has the place.
                 log.failure(STAGE, queue_id, error)
-                self._put_back(message, f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                await asyncio.to_thread(self._put_back, message, reason)
+
+    async def _judge(self, message: Message) -> None:
+        """Raises as `Pool.ask` and `Disposer.dispose`."""
+        began, out = time.monotonic(), self._canary.out()
+        with await self._pool.ask(message, out) as answer:
+            report = answer.report
+            trail = Trail(began, time.monotonic(), self._heard(report, out))
+            if self._disposer.fate(report).state == "outgoing":
+                self._disposer.dispose(message, report, answer.parts, trail)
+            else:
+                dispose = self._disposer.dispose
+                await asyncio.to_thread(dispose, message, report, answer.parts, trail)
+        self._trouble.over(message.id, engines_answered=_asked_engines(report))
 
     def _heard(self, report: Report, out: frozenset[str]) -> dict[str, str]:
         """The engines that saw something of a message, with their versions."""
@@ -331,10 +355,6 @@ class Scanner:
         """What could not be moved must not be tried again at once, and again."""
         with suppress(SpoolscanError):
             message.defer(time.time() + _LONGEST_RETRY)
-
-    def _incomplete(self, queue_id: str, error: Incomplete) -> None:
-        if self._copying.has_stopped(queue_id):
-            self._set_aside("incoming", queue_id, f"{error}; it has not grown for long")
 
     def _set_aside(self, state: str, queue_id: str, reason: str) -> None:
         log.event(STAGE, queue_id, logging.ERROR, event="corrupt", reason=reason, to="hold")

@@ -29,7 +29,7 @@ from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import Envelope, ScanMark
 from spoolscan.notices import Templates
-from spoolscan.scanner.pool import DecodedPart
+from spoolscan.scanner.answer import DecodedPart
 from spoolscan.scanner.teller import Teller
 from spoolscan.spool import Message, Spool
 from spoolscan.verdict import Cause, Report, Verdict
@@ -106,6 +106,10 @@ class Disposer:
             Cause.SEALED: scanner.sealed,
         }
 
+    def fate(self, report: Report) -> Fate:
+        """What `dispose` will do."""
+        return decide(report, self._policy)
+
     def dispose(
         self,
         message: Message,
@@ -114,7 +118,7 @@ class Disposer:
         trail: Trail | None = None,
     ) -> Fate:
         """Move the message where its report says.  Raises Gone, TemporaryFailure, ConfigError."""
-        fate = decide(report, self._policy)
+        fate = self.fate(report)
         tries = message.envelope.scan.tries
         message.mark_scan(ScanMark(fate.mark, tries))
         if fate.state == "outgoing":

@@ -14,6 +14,7 @@ Linear in the size of the tree; recursion is as deep as the tree is.
 
 from __future__ import annotations
 
+import functools
 import string
 from collections import abc
 from collections.abc import Iterable
@@ -79,16 +80,21 @@ class Bytes:
     last = first
 
     def emit(self, before: int, after: int) -> bytes:  # noqa: ARG002 - a byte is the same anywhere
-        members = self.members & ~_LF
-        ranges = bytearray()
-        low = 0
-        while rest := members >> low:
-            low += (rest & -rest).bit_length() - 1
-            run = members >> low
-            length = (~run & (run + 1)).bit_length() - 1
-            ranges += b"\\x%02x-\\x%02x" % (low, low + length - 1)
-            low += length
-        return b"[%s]" % ranges if ranges else b"[^\\x00-\\xff]"
+        return _written(self.members & ~_LF)
+
+
+@functools.lru_cache(1024)
+def _written(members: int) -> bytes:
+    """A set of bytes; of all that a file holds there are few."""
+    ranges = bytearray()
+    low = 0
+    while rest := members >> low:
+        low += (rest & -rest).bit_length() - 1
+        run = members >> low
+        length = (~run & (run + 1)).bit_length() - 1
+        ranges += b"\\x%02x-\\x%02x" % (low, low + length - 1)
+        low += length
+    return b"[%s]" % ranges if ranges else b"[^\\x00-\\xff]"
 
 
 @dataclass(frozen=True, slots=True)

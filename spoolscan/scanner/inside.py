@@ -1,13 +1,15 @@
 """The locked half of a worker: reads hostile mail, and can do nothing else.
 
 It is forked from the other half with everything it needs in memory, and locks itself up (`room`)
-before the first message.  With each message come two descriptors: the message, to read, and a
-`Scratch`, to hand bytes over in.  What cannot be done in here it asks the other half for (see
-`broker`), and that is all it can ask for:
+before the first message.  Each question of the daemon is a message, as a descriptor to read; the
+answers go back in the same order.  What cannot be done in here it asks the other half for (see
+`broker`), over a socket of its own, and that is all it can ask for:
 
 ==========================================  ==================================================
 question                                    answer
 ==========================================  ==================================================
+scratch                                     a new `Scratch`, to hand bytes over in
+done                                        none: the scratch is not needed any more
 scan: an engine's name, places of samples,  findings, or the failure
 seconds
 run: the number of a command, a word to     a place of what it wrote, and whether all was well
@@ -19,6 +21,7 @@ A place is an offset and a length in the scratch.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -47,13 +50,22 @@ def furnish() -> None:
     library.load()
     office.load()
     capabilities()
+    # Both halves share what is there now, until a collector that looks through it copies each page.
+    gc.collect()
+    gc.freeze()
 
 
-def live(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int) -> None:
-    """The life of the process: lock up, say how, judge messages until ``parent`` is gone.
+def live(
+    questions: socket.socket,
+    peer: socket.socket,
+    tools: Tools,
+    plan: room.Plan | None,
+    parent: int,
+) -> None:
+    """The life of the process: lock up, say how to ``peer``, judge what comes as ``questions``.
 
-    Without a ``plan`` it is not locked.  Raises whatever goes wrong: it is to be told, and the
-    process to end.
+    It ends with ``parent``, and when nobody can ask any more.  Without a ``plan`` it is not
+    locked.  Raises whatever goes wrong: it is to be told, and the process to end.
     """
     there = frozenset(filter(program.is_there, commands.PROGRAMS))
     outside = _Outside(peer)
@@ -72,17 +84,22 @@ def live(peer: socket.socket, tools: Tools, plan: room.Plan | None, parent: int)
 
     measures = [] if plan is None else room.lock(plan, parent, start_threads)
     wire.send(peer, {"room": [measure.as_dict() for measure in measures]})
-    while (frame := wire.receive(peer)) is not None:
-        question, (message, scratch) = frame
-        with Scratch(scratch, int(question["scratch"])) as outside.scratch:
-            try:
-                wire.send(peer, _answer(message, question, tools, outside.scratch))
-            finally:
-                os.close(message)
+    gc.collect()
+    gc.freeze()  # what is here for good is not looked through again and again
+    while (frame := wire.receive(questions)) is not None:
+        question, (message,) = frame
+        try:
+            answer = _answer(message, question, tools, outside)
+            wire.send(
+                questions, answer, [outside.scratch.descriptor] if answer.get("parts") else []
+            )
+        finally:
+            os.close(message)
+        outside.done()
 
 
 def _answer(
-    message: int, question: dict[str, Any], tools: Tools, scratch: Scratch
+    message: int, question: dict[str, Any], tools: Tools, outside: _Outside
 ) -> dict[str, Any]:
     try:
         size = int(question["size"])
@@ -94,7 +111,7 @@ def _answer(
         return {"failure": str(failure)}
     report = inspection.report
     shown = inspection.samples if report.verdict > Verdict.CLEAN else []
-    return {"report": report.as_dict(), "parts": _parts(shown, scratch)}
+    return {"report": report.as_dict(), "parts": _parts(shown, outside)}
 
 
 def _too_large(most: int) -> Inspection:
@@ -113,10 +130,12 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
     return data
 
 
-def _parts(samples: Sequence[Sample], scratch: Scratch) -> list[dict[str, Any]]:
+def _parts(samples: Sequence[Sample], outside: _Outside) -> list[dict[str, Any]]:
     """Decoded parts for the quarantine, as many as fit."""
     parts: list[dict[str, Any]] = []
-    scratch.clear()
+    if not samples:
+        return parts
+    scratch = outside.cleared()
     for sample in samples:
         try:
             place = scratch.put(sample.data)
@@ -128,10 +147,10 @@ def _parts(samples: Sequence[Sample], scratch: Scratch) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class _Outside:
-    """What the other half does for us, over the scratch of the message in hand."""
+    """What the other half does for us, over a scratch that a message gets when it needs one."""
 
     peer: socket.socket
-    scratch: Scratch | None = None
+    _scratch: Scratch | None = None
 
     def scan(self, engine: str, samples: Sequence[Sample], deadline: float) -> list[Finding]:
         """As `Engine.scan`, as many samples at once as fit into the scratch."""
@@ -152,7 +171,7 @@ class _Outside:
 
     def run(self, argv: Sequence[str], data: bytes, most: int, seconds: float) -> program.Result:
         """As `program.boxed`, for one of `commands`."""
-        scratch = self._cleared()
+        scratch = self.cleared()
         number, word = commands.ask(argv)
         asked = {"run": number, "word": word, "place": scratch.put(data)}
         answer = self._ask({**asked, "most": most, "seconds": seconds})
@@ -160,7 +179,7 @@ class _Outside:
         return program.Result(scratch.get(int(at), int(length)), bool(answer["good"]))
 
     def _put(self, samples: Sequence[Sample]) -> list[tuple[int, int]]:
-        scratch = self._cleared()
+        scratch = self.cleared()
         places: list[tuple[int, int]] = []
         for sample in samples:
             try:
@@ -171,15 +190,32 @@ class _Outside:
                 break
         return places
 
-    def _cleared(self) -> Scratch:
-        if self.scratch is None:
-            raise ValueError("no message is in hand")
+    @property
+    def scratch(self) -> Scratch:
+        """That of the message in hand."""
+        if self._scratch is None:
+            answer, (descriptor,) = self._answered({"scratch": True})
+            self._scratch = Scratch(descriptor, int(answer["scratch"]))
+        return self._scratch
+
+    def cleared(self) -> Scratch:
+        """The same, to be written from its beginning."""
         self.scratch.clear()
         return self.scratch
 
+    def done(self) -> None:
+        """The message is judged."""
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
+            wire.send(self.peer, {"done": True})
+
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        return self._answered(question)[0]
+
+    def _answered(self, question: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         wire.send(self.peer, question)
         frame = wire.receive(self.peer)
         if frame is None:
             raise wire.Broken("the other half ended")
-        return frame[0]
+        return frame

@@ -24,7 +24,8 @@ from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.content import sniff
 from spoolscan.scanner.engines import Engine, Panel, Sample
 from spoolscan.scanner.ignored import Ignored
-from spoolscan.scanner.macros import MacroPolicy, Macros
+from spoolscan.scanner.macros import MacroPolicy
+from spoolscan.scanner.macros.score import Macros
 from spoolscan.scanner.names import Names
 from spoolscan.scanner.passwords import Keys
 from spoolscan.scanner.patterns import Match, Patterns

@@ -49,7 +49,6 @@ class Patterns:
 
     source: str
     rules: tuple[Match, ...] = ()
-    _single: tuple[Any, ...] = field(default=(), repr=False, compare=False)  # all but the last
     _union: Any = field(default=None, repr=False, compare=False)
     _expressions: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
@@ -65,30 +64,26 @@ class Patterns:
         if not lines[-1]:
             lines.pop()
         rules: list[Match] = []
-        single: list[Any] = []
         expressions: list[bytes] = []
         for number, line in enumerate(lines, 1):
             try:
                 _check(line)
-                expression = translate(line)
-                single.append(_compiled(expression, _SINGLE))
+                expressions.append(translate(line))
             except BadPattern as error:
                 raise _refusal(source, number, line, str(error)) from error
-            except re2.error as error:
-                reason = f"too large for the matcher ({_ascii(error.args[0])}); repeat less often"
-                raise _refusal(source, number, line, reason) from error
-            expressions.append(expression)
             rules.append(Match(source, number, _ascii(line)))
         if not rules:
             return cls(source)
+        union = b"|".join(b"(?:%s)" % one for one in expressions)
+        if not _fits(union):
+            _check_sizes(source, lines, expressions)
         try:
-            union = _compiled(b"|".join(b"(?:%s)" % one for one in expressions), _UNION)
+            return cls(source, tuple(rules), _compiled(union, _UNION), tuple(expressions))
         except re2.error as error:
             raise ConfigError(
                 f"{source}: {len(rules)} patterns are too large for the matcher together"
                 f" ({_ascii(error.args[0])}); use fewer or shorter ones"
             ) from error
-        return cls(source, tuple(rules), tuple(single[:-1]), union, tuple(expressions))
 
     def first(self, lines: Sequence[bytes]) -> Match | None:
         """The first pattern, in the order of the file, that is found in any of the lines.
@@ -104,8 +99,8 @@ class Patterns:
             first: int = min(numbers)
             return self.rules[first]
         # The set ran out of memory, and says so by finding nothing.
-        for rule, pattern in zip(self.rules[:-1], self._single, strict=True):
-            if pattern.search(text) is not None:
+        for rule, expression in zip(self.rules[:-1], self._expressions[:-1], strict=True):
+            if _compiled(expression, _SINGLE).search(text) is not None:
                 return rule
         return self.rules[-1]  # what is none of the others
 
@@ -129,6 +124,25 @@ def _check(line: bytes) -> None:
         raise BadPattern("NUL; this is not a text file, or not in an ASCII or UTF-8 encoding")
     if line.endswith((b" ", b"\t")):
         raise BadPattern("blank at the end of the line; remove it, or write [ ] where it is meant")
+
+
+def _fits(expression: bytes) -> bool:
+    """Whether what may be as large as all patterns together is no larger than one may be."""
+    try:
+        _compiled(expression, _SINGLE)
+    except re2.error:
+        return False
+    return True
+
+
+def _check_sizes(source: str, lines: Sequence[bytes], expressions: Sequence[bytes]) -> None:
+    """Raises ConfigError for the first pattern that is too large by itself."""
+    for number, (line, expression) in enumerate(zip(lines, expressions, strict=True), 1):
+        try:
+            _compiled(expression, _SINGLE)
+        except re2.error as error:
+            reason = f"too large for the matcher ({_ascii(error.args[0])}); repeat less often"
+            raise _refusal(source, number, line, reason) from error
 
 
 def _compiled(expression: bytes, memory: int) -> Any:

@@ -16,8 +16,11 @@ class Scanning:
         self._once = once
 
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
-        if self._once and not any(map(spool.names, ("incoming", "scanning"))):
-            return  # nothing is there to load engines for
+        if self._once:
+            count = sum(len(spool.names(state)) for state in ("incoming", "scanning"))
+            if not count:
+                return  # nothing is there to load engines for
+            settings = _with_workers(settings, min(count, settings.worker_count()))
         from spoolscan.scanner.daemon import Scanner  # noqa: PLC0415 - slow to load
 
         scanner = Scanner(spool, settings)
@@ -25,3 +28,9 @@ class Scanning:
 
     async def close(self) -> None:
         """Each life has cleaned up after itself."""
+
+
+def _with_workers(settings: Config, count: int) -> Config:
+    """The same, but for how many are started: one that gets no message is not worth its start."""
+    scanner = settings.scanner.model_copy(update={"workers": count})
+    return settings.model_copy(update={"scanner": scanner})

@@ -48,6 +48,12 @@ class Teller:
         with self._lock:
             self._told -= {told for told in self._told if told[0] == queue_id}
 
+    def pause(self) -> float | None:
+        """How long until `tell_counted` has something to tell (seconds); None for never yet."""
+        with self._lock:
+            left = self._outbreak.next(time.monotonic())
+        return None if left is None else max(left, 0.0)
+
     def tell_counted(self, *, all_of_them: bool = False) -> float | None:
         """Send what was only counted; how long until there is more to tell (seconds).
 

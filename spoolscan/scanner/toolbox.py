@@ -1,8 +1,8 @@
 """From the settings to the `Tools` a message is judged by, kept up to date as files change.
 
-Pattern files, rules and the list of ignored signatures are looked at before each message (a stat
-each) and read again when they changed; a bad edit keeps what was in force, and ``tell`` is given
-the reason once.
+Pattern files, rules and the list of ignored signatures are looked at (a stat each) as often as the
+caller likes, and read again when they changed; a bad edit keeps what was in force, and ``tell`` is
+given the reason once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Between the scanner daemon and a worker: frames of JSON with descriptors, over a socket pair.
+"""Between the scanner daemon and a worker's two halves: frames of JSON with descriptors.
 
-A frame is four bytes of length (big-endian), then that many bytes of JSON; descriptors travel with
-the length.  JSON and not pickle, for the worker reads hostile mail and may be anybody's by now.
+A frame is four bytes of length (big-endian), then that many bytes of JSON, over a socket pair;
+descriptors travel with its first bytes.  JSON and not pickle, for the worker reads hostile mail and
+may be anybody's by now.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 LONGEST: Final = 16 * 1024 * 1024  # bytes of one frame
 MOST_DESCRIPTORS: Final = 100
+ENDED: Final = "it ended"
 _LENGTH: Final = struct.Struct("!I")
+_PIECE: Final = 1 << 16  # bytes read at a time
 
 
 class Broken(Exception):  # the other end died, or does not speak this
@@ -27,8 +30,10 @@ class Broken(Exception):  # the other end died, or does not speak this
 def send(peer: socket.socket, content: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
     """Raises OSError."""
     data = json.dumps(content).encode("ascii")
-    socket.send_fds(peer, [_LENGTH.pack(len(data))], descriptors)
-    peer.sendall(data)
+    frame = _LENGTH.pack(len(data)) + data
+    sent = socket.send_fds(peer, [frame], descriptors) if descriptors else 0
+    if sent < len(frame):
+        peer.sendall(frame[sent:])
 
 
 def receive(
@@ -49,16 +54,68 @@ def receive(
         (length,) = _LENGTH.unpack(head)
         if length > LONGEST:
             raise Broken(f"a frame of {length} bytes")
-        content = json.loads(_exactly(peer, length, deadline))
-        if not isinstance(content, dict):
-            raise Broken("a frame that is no object")
+        content = _content(_exactly(peer, length, deadline))
     except BaseException as error:
         for descriptor in descriptors:
             os.close(descriptor)
-        if isinstance(error, ValueError | RecursionError | ConnectionError):
+        if isinstance(error, ConnectionError):
             raise Broken(str(error)) from error
         raise
     return content, descriptors
+
+
+def _content(data: bytes | bytearray) -> dict[str, Any]:
+    """Raises Broken."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Broken(str(error)) from error
+    if not isinstance(content, dict):
+        raise Broken("a frame that is no object")
+    return content
+
+
+class Frames:
+    """What comes over a socket that is not waited for, whole frames at a time.
+
+    A frame comes with all descriptors that came since the one before it.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._descriptors: list[int] = []
+
+    def hear(self, peer: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Read once what is there; the caller closes the descriptors of each frame.
+
+        Raises BlockingIOError where nothing is, Broken (at the end, too) and OSError; then `close`.
+        """
+        data, descriptors, _, _ = socket.recv_fds(peer, _PIECE, MOST_DESCRIPTORS)
+        self._descriptors += descriptors
+        if not data:
+            raise Broken(ENDED)
+        if len(self._descriptors) > MOST_DESCRIPTORS:
+            raise Broken("descriptors without end")
+        self._data += data
+        yield from self._whole()
+
+    def _whole(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            if length > LONGEST:
+                raise Broken(f"a frame of {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._data) < end:
+                break
+            content = _content(self._data[_LENGTH.size : end])
+            del self._data[:end]
+            descriptors, self._descriptors = self._descriptors, []
+            yield content, descriptors
+
+    def close(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = []
 
 
 def _wait_until(deadline: float, peer: socket.socket) -> None:

@@ -1,19 +1,26 @@
 """A worker process: has hostile mail read for the daemon, and holds nothing that matters.
 
-It is two halves.  This one, the open half, keeps the settings, the engines and the daemon's
-socket, and never looks into a message; the locked half (`inside`), forked from it, reads messages
-and can do nothing else.  A message's descriptor comes from the daemon (`wire`) and goes on to the
-locked half, with a fresh `Scratch`; its Report goes back, and where the message will be set aside
-the scratch with its decoded parts.
+It is two halves.  This one, the open half, keeps the settings and the engines, and never sees a
+message; the locked half (`inside`), forked from it, reads messages and can do nothing else.  The
+daemon has a socket to each: over that of the locked half go messages and Reports; over ours the
+daemon asks, once a second while there is mail, whether all is as it was:
 
-When patterns or rules have changed the next message gets a new locked half.  A locked half that
-dies takes the worker with it, and the worker's end is its end.  The end of the daemon's socket is
-the order to go.
+================================  ================================================================
+it says                           we answer
+================================  ================================================================
+root, settings: what we go by     room: its measures, with a socket for questions
+out: engines that are not to be   nothing; or, where that, a pattern, a rule or the room is
+asked; worn: the room is old      another one from here on, room and socket as above
+================================  ================================================================
+
+A locked half that dies takes the worker with it, and the worker's end is its end.  The end of the
+daemon's socket is the order to go.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,7 +33,7 @@ from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
 from spoolscan.scanner import room, wire
 from spoolscan.scanner.broker import Broker
-from spoolscan.scanner.scratch import Scratch
+from spoolscan.scanner.inspect import Tools
 from spoolscan.scanner.toolbox import Toolbox
 
 _SCRATCH: Final = 4  # times what a message may decode to: it, what is made of it, and to spare
@@ -60,29 +67,30 @@ def _settings(peer: socket.socket) -> Config:
 
 
 def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
-    """Say that we are ready, then have questions answered until the daemon is gone."""
-    size = scratch_size(config)
-    plan = plan_of(config)
+    """Say that we are ready, then keep a room until the daemon is gone."""
     engines = {engine.name: engine for engine in toolbox.engines}
-    broker = Broker(toolbox.tools(), engines, plan)
+
+    def furnished(tools: Tools) -> Broker:
+        made = Broker(tools, engines, plan_of(config), scratch_size(config))
+        measures = [measure.as_dict() for measure in made.measures]
+        wire.send(peer, {"room": measures}, [made.questions.fileno()])
+        made.questions.close()  # the daemon has it, and is to hear of the room's end
+        return made
+
+    broker = furnished(toolbox.tools())
     try:
-        measures = [measure.as_dict() for measure in broker.measures]
-        wire.send(peer, {"ready": os.getpid(), "room": measures})
-        while (frame := wire.receive(peer)) is not None:
-            question, (message,) = frame
-            # A reader that loops for ever in C is beyond any Python deadline; this is not.
-            signal.alarm(int(config.scanner.timeout) + 5)
-            out = frozenset(question["out"])
-            if toolbox.renew(out) or broker.worn:
+        while True:
+            both: list[socket.socket | Broker] = [peer, broker]
+            waiting, _, _ = select.select(both, [], [])
+            if broker in waiting:
+                broker.serve()
+            elif (frame := wire.receive(peer)) is None:
+                break
+            elif toolbox.renew(frozenset(frame[0]["out"])) or frame[0]["worn"]:
                 broker.stop()
-                broker = Broker(toolbox.tools(out), engines, plan)
-            try:
-                with Scratch.make(size) as scratch:
-                    answer = broker.judge(question, message, scratch)
-                    wire.send(peer, answer, [scratch.descriptor] if answer.get("parts") else [])
-            finally:
-                os.close(message)
-                signal.alarm(0)
+                broker = furnished(toolbox.tools(frozenset(frame[0]["out"])))
+            else:
+                wire.send(peer, {})
     finally:
         broker.stop()
 

@@ -45,7 +45,7 @@ STAGES = ("smtpd", "scanmail", "worker", "smtpfwdd")
 def _pids(system: Ours) -> dict[str, list[int]]:
     gateway = system.gateway
     stages = {stage: [gateway.process(stage)] for stage in STAGES if stage != "worker"}
-    return {**stages, "worker": gateway.workers()}
+    return {**stages, "worker": list(processes.tree(gateway.workers()))}  # both halves
 
 
 def _cpu(system: Ours) -> dict[str, float]:

@@ -28,13 +28,14 @@ from rich.console import Console
 from rich.progress import track
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from spoolscan import config, share  # noqa: E402 - found only by the line above
+from asking import judge  # noqa: E402 - found only by the line above
+
+from spoolscan import config, share  # noqa: E402 - as above
 from spoolscan.scanner import room, wire  # noqa: E402 - as above
 from spoolscan.scanner.broker import Broker  # noqa: E402 - as above
 from spoolscan.scanner.inspect import Tools, inspect  # noqa: E402 - as above
-from spoolscan.scanner.scratch import Scratch  # noqa: E402 - as above
 from spoolscan.scanner.toolbox import Toolbox  # noqa: E402 - as above
 from spoolscan.scanner.worker import scratch_size  # noqa: E402 - as above
 
@@ -79,14 +80,13 @@ def _alone(tools: Tools) -> Ask:
 
 
 def _serve_in_halves(peer: socket.socket, tools: Tools, plan: room.Plan | None, size: int) -> None:
-    broker = Broker(tools, {}, plan)
+    broker = Broker(tools, {}, plan, size)
     if plan is not None:
         lacking = [measure.name for measure in broker.measures if not measure.in_force]
         click.echo(f"not in force here: {', '.join(lacking) or 'nothing'}", err=True)
     while (frame := wire.receive(peer)) is not None:
         question, (mail,) = frame
-        with Scratch.make(size) as scratch:
-            wire.send(peer, broker.judge({**question, "offset": 0}, mail, scratch))
+        wire.send(peer, judge(broker, mail, question["size"]))
         os.close(mail)
     broker.stop()
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asking import Asked
+
 from load import mails
 from spoolscan import config
 from spoolscan.envelope import Envelope, Recipient, ScanMark
@@ -34,7 +36,6 @@ from spoolscan.receiver.events import (
 from spoolscan.receiver.reply import GO_AHEAD, OK
 from spoolscan.receiver.session import Session
 from spoolscan.scanner.inspect import inspect
-from spoolscan.scanner.pool import Worker
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import Spool
 from spoolscan.watch import Watch
@@ -68,7 +69,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     watch = Stopwatch()
     texts = [mail.data for mail in mails.make("text4k", 50)]
     toolbox = Toolbox(settings)
-    worker = Worker(settings)
+    worker = Asked(settings)
     worker.prepare()
     session = Session(Terms("gate.example.com", "ready", 1 << 25, 100, 20, 100, 30, BareLF.REFUSE))
     _greet(session)
@@ -112,7 +113,7 @@ def _receive(session: Session, data: bytes) -> None:
                 return
 
 
-def _scan(spool: Spool, toolbox: Toolbox, worker: Worker, watch: Stopwatch, data: bytes) -> None:
+def _scan(spool: Spool, toolbox: Toolbox, worker: Asked, watch: Stopwatch, data: bytes) -> None:
     """From its commit until it is in outgoing/."""
     with watch.step("commit: draft, write, fsync, rename, fsync"):
         draft = spool.draft(Envelope("a@example.net", (Recipient("bob@example.com"),)))
@@ -138,11 +139,10 @@ def _send(spool: Spool, client: Client, watch: Stopwatch) -> None:
     with watch.step("forward: open, read"):
         work = attempt.take(spool, queue_id, 0.0)
         mail = attempt.mail(work, [0], b"")
-    content = asyncio.run(_content(mail))
     with watch.step("forward: the protocol"):
-        _forward(client, mail, content)
-    with watch.step("forward: mark, fdatasync"):
-        work.message.mark([0], "SENT")
+        _forward(client, mail)
+    with watch.step("forward: mark"):
+        work.message.write_marks([0], "SENT")
     with watch.step("remove"):
         work.message.remove()
 
@@ -156,16 +156,11 @@ def _client() -> Client:
     return client
 
 
-async def _content(mail: ToSend) -> bytes:
-    return b"".join([chunk async for chunk in mail.content()])
-
-
-def _forward(client: Client, mail: ToSend, content: bytes) -> None:
+def _forward(client: Client, mail: ToSend) -> None:
+    """A small one, whose content follows by itself."""
     client.begin(mail)
     client.to_send()
     client.receive(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-    client.body(content)
-    client.end()
     client.to_send()
     client.receive(b"250 ok\r\n")
     assert client.outcomes()

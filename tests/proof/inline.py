@@ -24,12 +24,13 @@ from proof.mail import ALICE, GONE, Letter
 from spoolscan import config, log
 from spoolscan.cli.init import lay_out
 from spoolscan.envelope import Envelope, Recipient
+from spoolscan.errors import TemporaryFailure
 from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
 from spoolscan.scanner import daemon
+from spoolscan.scanner.answer import Answer, DecodedPart
 from spoolscan.scanner.daemon import Scanner
 from spoolscan.scanner.inspect import inspect
-from spoolscan.scanner.pool import Answer, DecodedPart
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import STATES, Message, Spool
 from spoolscan.syncer import Syncer
@@ -42,19 +43,23 @@ def memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder in it
 
 
-class Worker:
-    """In place of `pool.Worker`."""
+class Pool:
+    """In place of `pool.Pool`."""
+
+    size = 1
 
     def __init__(self, settings: config.Config) -> None:
         self._tools = _toolbox(settings.root).tools
         self.measures: list[str] = []
 
+    async def prepare(self) -> list[TemporaryFailure]:
+        return []
+
     def start(self) -> None: ...
-    def prepare(self) -> None: ...
     def stop(self) -> None: ...
     def kill(self) -> None: ...
 
-    def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
+    async def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
         inspection = inspect(message.read(), self._tools(out))
         shown = inspection.samples if inspection.report.verdict else []
         descriptor = os.memfd_create("parts")
@@ -75,6 +80,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None: ...
     def wake(self) -> None: ...
+    def names(self) -> None: ...
 
 
 class _Lasting(Toolbox):
@@ -114,7 +120,7 @@ class World:
     def living(self) -> Iterator[None]:
         """The worker is ours, and nothing is logged."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(daemon, "Worker", Worker)
+            patch.setattr(daemon, "Pool", Pool)
             patch.setattr(daemon, "Watch", Watch)
             patch.setattr(daemon, "Toolbox", lambda settings, _: _toolbox(settings.root))
             patch.setattr(log, "event", lambda *_, **__: None)

@@ -203,6 +203,13 @@ MUTANTS = (
         ("tests/test_forwarder.py",),
     ),
     Mutant(
+        "forwarder/removals.py",
+        'self._spool.sync("outgoing")',
+        "pass",
+        "what is done with does not come back",
+        ("tests/test_forwarder.py",),
+    ),
+    Mutant(
         "spool.py",
         "disk.fdatasync(self._descriptor)",
         "pass",

@@ -38,6 +38,7 @@ def test_a_message_moved_back_into_incoming_is_judged_again(
     patterns.write_text(patterns.read_text().replace("name=.*\\.exe$\n", ""))
     rules = gateway.root / "etc" / "rules" / "executables.yar"
     rules.unlink()
+    gateway.edited()
     path.rename(gateway.root / "incoming" / queue_id)
     (arrived,) = postfix.wait_for("bob@example.com")
     assert b"X-Virus-Scanned: " in arrived

@@ -114,12 +114,12 @@ def test_a_message_in_the_hands_of_a_killed_scanner_is_taken_up_by_the_next(
     gateway: Gateway, postfix: PostfixServer
 ) -> None:
     gateway.start()
-    (worker,) = until(gateway.workers, "a worker")
-    os.kill(worker, signal.SIGSTOP)
+    (reader,) = until(gateway.readers, "a worker's locked half")
+    os.kill(reader, signal.SIGSTOP)
     queue_id = gateway.send(letter("in hand"))
     gateway.wait_in("scanning", queue_id)
     gateway.send_signal("scanmail", signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
+    os.kill(reader, signal.SIGKILL)
     (arrived,) = postfix.wait_for("bob@example.com")
     assert arrived.endswith(letter("in hand"))
     gateway.wait_for_log(rf"{queue_id}: event=recovered tries=1 to=incoming")

@@ -33,6 +33,7 @@ def test_a_new_pattern_is_in_force_without_a_restart(
     gateway.wait_until_done(gateway.send(DRAWING))
     with (gateway.root / "etc" / "matches.bad").open("a") as patterns:
         patterns.write("name=.*\\.drawing$\n")
+    gateway.edited()
     gateway.wait_in("quarantine", gateway.send(DRAWING))
 
 

@@ -32,6 +32,7 @@ def test_new_signatures_come_while_mail_flows(tmp_path: Path) -> None:
         lists.with_name("new.sha256.sha256").write_text(line)
         updated = gateway.script("sigupdate")
         assert (updated.returncode, updated.stdout) == (0, "new: new\n"), updated.stderr
+        gateway.edited()
         bad = gateway.send(MESSAGE)
         sent += [gateway.send(good) for _ in range(20)]
         assert (

@@ -6,18 +6,15 @@ A new one is a module, a row in ENGINES and a bench in tests/contracts/test_engi
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spoolscan.config import ClamdSettings, CommandSettings, YaraSettings
 from spoolscan.errors import ConfigError
-from spoolscan.scanner.engines.clamd import Clamd
-from spoolscan.scanner.engines.command import Command
 from spoolscan.scanner.engines.contract import Engine, Sample, Tell, WrongAnswer
-from spoolscan.scanner.engines.limited import Limited
 from spoolscan.scanner.engines.panel import Panel
-from spoolscan.scanner.engines.yara import Yara
 
 __all__ = [
     "ENGINES",
@@ -33,11 +30,13 @@ __all__ = [
 ]
 
 Settings = YaraSettings | ClamdSettings | CommandSettings
+_Maker = Callable[[Any, Tell], Engine]
 
-ENGINES: Mapping[type[Settings], Callable[[Any, Tell], Engine]] = {
-    YaraSettings: Yara,
-    ClamdSettings: Clamd,
-    CommandSettings: Command,
+# Module and class, loaded where one is set up; each is called with its settings and a Tell.
+ENGINES: Mapping[type[Settings], tuple[str, str]] = {
+    YaraSettings: ("yara", "Yara"),
+    ClamdSettings: ("clamd", "Clamd"),
+    CommandSettings: ("command", "Command"),
 }
 
 
@@ -63,7 +62,11 @@ def build(config: Sequence[Settings], tell: Tell = _log.warning) -> list[Engine]
 
 
 def _one(settings: Settings, tell: Tell) -> Engine:
-    engine = ENGINES[type(settings)](settings, tell)
+    module, name = ENGINES[type(settings)]
+    make: _Maker = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    engine = make(settings, tell)
     if isinstance(settings, YaraSettings) or not settings.concurrency:
         return engine
+    from spoolscan.scanner.engines.limited import Limited  # noqa: PLC0415 - few are outside
+
     return Limited(engine, settings.concurrency, settings.scratch, settings.timeout)

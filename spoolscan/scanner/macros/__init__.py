@@ -6,22 +6,17 @@ each may have *traits* (see `traits`).  Those of one document are added up, each
 document is what the macro lies in: the archive of an .xlsm, or the compound file of its project.
 etc/spoolscan.toml, [macros], says what becomes of a sum.
 
+Here is the policy alone, which every stage reads with the settings; `score` judges by it.
+
 Guarantees: linear time (RE2, or patterns that cannot look back far), never raises.
 """
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from spoolscan.scanner.macros import dde, excel4, ooxml, rtf, vba
-from spoolscan.scanner.macros.traits import Trait
 from spoolscan.units import Count
-from spoolscan.verdict import Finding, Verdict
-
-_COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +27,3 @@ class MacroPolicy:
 
     mark_at: Count = 1
     quarantine_at: Count = 35
-
-
-class Macros:
-    """The traits of one message's documents."""
-
-    def __init__(self) -> None:
-        self._traits: dict[tuple[str, ...], dict[Trait, None]] = {}
-
-    def look(self, data: bytes, path: tuple[str, ...]) -> None:
-        """Take up what one decoded part or member says; ``path`` leads to it."""
-        for trait in _traits(data, path[-1] if path else ""):
-            where = path if trait.is_own else path[:-1] or path
-            self._traits.setdefault(where, {})[trait] = None
-
-    def findings(self, policy: MacroPolicy) -> list[Finding]:
-        """One a document that has a score; what is only noted is a remark."""
-        found = []
-        for path, traits in self._traits.items():
-            counted = _counted(traits)
-            score = sum(trait.points for trait in counted)
-            if score < min(policy.mark_at, policy.quarantine_at) or not counted:
-                continue
-            verdict = Verdict.BANNED if score >= policy.quarantine_at else Verdict.CLEAN
-            words = ", ".join(dict.fromkeys(trait.words for trait in counted))
-            found.append(Finding(verdict, path, f"macros, {score} points: {words}", "macros"))
-        return found
-
-
-def _counted(traits: Iterable[Trait]) -> list[Trait]:
-    """Those with points: what a macro does counts only where there is one."""
-    counted = list(traits)
-    if vba.PROJECT in counted and vba.SOURCE not in counted:
-        counted.insert(0, vba.NO_SOURCE)
-    present = any(trait.is_presence for trait in counted)
-    return [it for it in counted if it.points and (present or it.is_own or it.is_presence)]
-
-
-def _traits(data: bytes, name: str) -> Iterator[Trait]:
-    """What one text says, by what it is."""
-    if excel4.is_sheet_name(name):
-        yield excel4.ZIPPED
-    if data.startswith(_COMPOUND):
-        yield from vba.of_compound(data)
-        yield from dde.of_compound(data)
-        return
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        data = data.decode("utf-16", "replace").encode()
-    if excel4.is_listing(data):
-        yield from excel4.of_listing(data)
-    elif vba.is_module(data):
-        yield from vba.of_module(data)
-    elif rtf.is_rtf(data):
-        yield from rtf.of_document(data)
-    elif ooxml.is_xml(data):
-        yield from ooxml.of_part(data)
-    elif dde.is_table(name):
-        yield from dde.of_table(data)
