@@ -6,8 +6,9 @@
 Mail is put off before a leap and after it: the next hop says "later" to some, and answers nobody
 for a while.  Then the stages come to rest (none of them is busy with nothing), the next hop is
 well, and all goes on by itself.  A letter that was given up counts as lost, one that fell out of
-the quarantine too.  The stages see the time that faketime shows them, but for their counters.
-Exits 1 where the promise was broken.
+the quarantine too.  The stages see the time that faketime shows them, but for their counters.  (A
+leap back by less than a day cannot be shown so: the kernel, whose clock stays, would date what is
+new into the future.)  Exits 1 where the promise was broken.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from load import processes  # noqa: E402 - found only by the line above
-from smtp_peer import Delivery, Peer  # noqa: E402
+from smtp_peer import Peer  # noqa: E402
 
 from proof import live  # noqa: E402
 from proof.inline import memory  # noqa: E402
@@ -67,7 +68,6 @@ ROWS = (
     Row("a start ten years on, and one when it is right", (_TEN_YEARS, 0), anew=True),
     Row("a start ten years back, and one when it is right", (-_TEN_YEARS, 0), anew=True),
     Row("a day on, and back again", (_DAY, 0)),
-    Row("an hour back", (-3600,)),
 )
 _QUICK = ("ten years on, and back again", "ten years back, and on again")
 
@@ -127,7 +127,7 @@ async def _story(row: Row, folder: Path, clock: Path, seed: int) -> Tally:
                         await live.drained(gateway, Spool(gateway.root))
                     if row.anew:
                         await asyncio.to_thread(gateway.kill_all)
-                    seen = len(peer.deliveries)
+                    since = len(peer.deliveries)
                     _leap(gateway, clock, before, wrong)
                     load.go_on()
                     if row.anew:
@@ -139,7 +139,7 @@ async def _story(row: Row, folder: Path, clock: Path, seed: int) -> Tally:
                         load.go_on()
                     peer.answers = dict(well)
                     await live.goes_on(gateway, load, peer)
-                    _check(peer.deliveries[seen:], wrong)
+                    await _seen(gateway, peer, since, wrong)
                     before = wrong
                     tally.events["leaps"] += 1
             tally.account = await live.settle(gateway, load, peer)
@@ -174,11 +174,10 @@ def _leap(gateway: live.Gateway, clock: Path, before: int, after: int) -> None:
     gateway.signal(signal.SIGCONT)
 
 
-def _check(deliveries: Sequence[Delivery], wrong: int) -> None:
-    """By a date that a stage has written since."""
+async def _seen(gateway: live.Gateway, peer: Peer, since: int, wrong: int) -> None:
+    """A stage has written a date since then that is as wrong."""
     month = datetime.fromtimestamp(time.time() + wrong, UTC).strftime(" %b %Y ").encode()
-    if not any(month in one.data for one in deliveries):
-        raise RuntimeError(f"no stage sees{month.decode()}: faketime does not work here")
+    await live.until(gateway, lambda: any(month in one.data for one in peer.deliveries[since:]))
 
 
 async def _at_rest(gateway: live.Gateway) -> None:

@@ -295,17 +295,17 @@ async def goes_on(gateway: Gateway, load: Load, peer: Peer, more: int = 3) -> No
     """So many letters are taken and delivered from now on.  Raises TimeoutError where none are."""
     delivered = len(peer.deliveries) + more
     await taken(gateway, load, more)
-    await _until(gateway, lambda: len(peer.deliveries) >= delivered)
+    await until(gateway, lambda: len(peer.deliveries) >= delivered)
 
 
 async def taken(gateway: Gateway, load: Load, more: int) -> None:
     """So many letters are from now on."""
     wanted = len(load.promised) + more
-    await _until(gateway, lambda: len(load.promised) >= wanted)
+    await until(gateway, lambda: len(load.promised) >= wanted)
 
 
-async def _until(gateway: Gateway, true: Callable[[], bool]) -> None:
-    """Whatever ended is started again meanwhile."""
+async def until(gateway: Gateway, true: Callable[[], bool]) -> None:
+    """Wait; whatever ended is started again meanwhile.  Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         for name in gateway.dead():
