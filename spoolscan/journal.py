@@ -36,6 +36,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ CREATE INDEX IF NOT EXISTS events_id ON events (id);
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_WAITING: Final = 20_000  # rows
 _BATCH: Final = 5000  # rows of one transaction
-_GATHER: Final = 1.0  # seconds in which rows gather for the next
+_GATHER: Final = 1.0  # seconds between two transactions, in which rows gather
 _PATIENCE: Final = 5.0  # seconds to wait for another process's transaction
 _LONGEST: Final = 1000  # characters of one column
 _encode: Final = json.JSONEncoder(default=str).encode
@@ -140,15 +141,16 @@ class Journal(logging.Handler):
     # -- the thread --------------------------------------------------------------------------------
 
     def _write(self) -> None:
-        last = False
+        last, again = False, 0.0
         while not last:
             rows = [self._waiting.get()]
-            if rows[0] is not None:
-                self._closing.wait(_GATHER)
+            if rows[0] is not None:  # the first after a while is written at once
+                self._closing.wait(max(0.0, again - time.monotonic()))
             while len(rows) < _BATCH and not self._waiting.empty():
                 rows.append(self._waiting.get())
             last = None in rows
             self._store([row for row in rows if row is not None])
+            again = time.monotonic() + _GATHER
         self._shut()
 
     def _store(self, rows: Sequence[tuple[Any, ...]]) -> None:

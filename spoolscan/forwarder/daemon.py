@@ -232,7 +232,8 @@ class Forwarder:
         look = self._settings.retries.look(work.arrived, warned=work.warned)
         if groups and not ready and not (time.time() >= look and all(h.is_down() for h in groups)):
             work.message.close()
-            _soonest(groups).waiting.append(replace(item, look=look))
+            waiting = replace(item, look=look, several=len(groups) > 1)
+            _soonest(groups).waiting.append(waiting)
             return
         for hop in ready:
             hop.throttle.busy += 1
@@ -333,6 +334,8 @@ class Forwarder:
             await hop.route.deliver(mail, settle)
         except Exception as error:
             hop.ended(error)
+            if hop.is_down():  # what is for others, too, does not wait for this one
+                self._fresh.extend(hop.take(lambda item: item.several))
             log.event(
                 "forwarder", message.id, logging.WARNING, hop=hop.route.name, problem=words(error)
             )
@@ -377,7 +380,7 @@ class Forwarder:
             self._list_in(when - now)
             return False
         look = retries.look(work.arrived, warned=late)
-        parked = replace(item, look=look, heard=heard)
+        parked = replace(item, look=look, heard=heard, several=len(groups) > 1)
         if item.entry.queue_id in self._hurried:
             self._fresh.append(parked)
         else:

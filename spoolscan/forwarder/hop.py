@@ -21,10 +21,12 @@ class Waiting:
 
     ``look`` is when there is something to say of it even if nobody takes it (seconds since the
     epoch), ``heard`` what was said of some recipients in this round: not to be asked again in it.
+    ``several``: other next hops are to have it, too.
     """
 
     entry: Entry
     look: float = 0.0
+    several: bool = False
     heard: Mapping[int, Outcome] = field(default_factory=dict)
 
 
