@@ -8,7 +8,6 @@ they are not, or the work cannot begin with them, that is logged and it goes on 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import pwd
@@ -22,6 +21,7 @@ from spoolscan import config, journal, log
 from spoolscan.errors import ConfigError
 from spoolscan.journal import Journal
 from spoolscan.ready import notify
+from spoolscan.settled import settle
 from spoolscan.spool import Spool
 
 
@@ -48,7 +48,7 @@ def live(name: str, root: Path, work: Work) -> None:
     check_owner(root)
     with spool.lock(name), journaled(settings):
         spool.sweep()
-        gc.freeze()  # what is loaded stays: never to be looked through again
+        settle()
         asyncio.run(_lives(name, settings, spool, work))
 
 

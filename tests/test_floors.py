@@ -40,6 +40,7 @@ FLOORS = {
             "templates",
             "watch",
             "ready",
+            "settled",
             "users",
         ],
         *["nexthop.read", "nexthop.resolve", "nexthop.tls"],

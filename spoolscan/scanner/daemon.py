@@ -16,7 +16,6 @@ Fails at start with ConfigError; afterwards every failure is one message's, told
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import math
 import time
@@ -43,6 +42,7 @@ from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.scanner.trouble import Trouble
+from spoolscan.settled import settle
 from spoolscan.spool import Entry, Gone, Incomplete, Message, Spool
 from spoolscan.verdict import Report, Verdict
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Copying, Watch
@@ -100,8 +100,7 @@ class Scanner:
                 ready()
                 if not once:
                     self._canary.start()
-                    gc.collect()
-                    gc.freeze()  # what is here for good is not looked through again and again
+                    settle()
                 work = (self._work(watch, once) for _ in range(self._pool.size))
                 await asyncio.gather(*work)
             finally:

@@ -21,7 +21,6 @@ A place is an offset and a length in the scratch.
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import time
@@ -37,6 +36,7 @@ from spoolscan.scanner.engines.remote import apart, is_embedded
 from spoolscan.scanner.inspect import Inspection, Tools, inspect
 from spoolscan.scanner.scratch import Full, Scratch
 from spoolscan.scanner.unpack import capabilities, commands, library, office, program
+from spoolscan.settled import settle
 from spoolscan.verdict import Cause, Doubt, Finding, Report, Verdict
 
 _WARM_UP = (Sample((), b""),)
@@ -51,8 +51,7 @@ def furnish() -> None:
     office.load()
     capabilities()
     # Both halves share what is there now, until a collector that looks through it copies each page.
-    gc.collect()
-    gc.freeze()
+    settle()
 
 
 def live(
@@ -84,8 +83,7 @@ def live(
 
     measures = [] if plan is None else room.lock(plan, parent, start_threads)
     wire.send(peer, {"room": [measure.as_dict() for measure in measures]})
-    gc.collect()
-    gc.freeze()  # what is here for good is not looked through again and again
+    settle()
     while (frame := wire.receive(questions)) is not None:
         question, (message,) = frame
         try:
