@@ -118,17 +118,29 @@ class Kernel:
     def _hear(self) -> None:
         with suppress(BlockingIOError):
             os.eventfd_read(self._eventfd)
-        most = ctypes.c_long(self._most)
-        none = ctypes.c_long(0)
-        there = _call(self._getevents, self._context, none, most, self._events, self._at_once)
-        for place in range(there):
-            number, _, result, _ = _EVENT.unpack_from(self._events, place * _EVENT.size)
-            self._end(number, OSError(-result, os.strerror(-result)) if result < 0 else None)
+        while self._reap() == self._most:
+            pass
         if self._waiting:
             self._hand_over()
 
+    def _reap(self) -> int:
+        """Hear of some that are done; returns how many."""
+        none, most = ctypes.c_long(0), ctypes.c_long(self._most)
+        try:
+            there = _call(self._getevents, self._context, none, most, self._events, self._at_once)
+        except OSError as error:  # so nobody knows of any that it is on the disk
+            for number in list(self._under_way):
+                self._end(number, error)
+            return 0
+        for place in range(there):
+            number, _, result, _ = _EVENT.unpack_from(self._events, place * _EVENT.size)
+            self._end(number, OSError(-result, os.strerror(-result)) if result < 0 else None)
+        return there
+
     def _end(self, number: int, error: OSError | None) -> None:
-        settle(self._under_way.pop(number), error)
+        future = self._under_way.pop(number, None)  # None: told already that nobody knows
+        if future is not None:
+            settle(future, error)
 
 
 class Threads:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -147,11 +148,26 @@ def test_a_journal_that_cannot_be_written_harms_nobody_and_is_told_once(
 def test_events_that_nobody_takes_are_dropped_and_counted(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    storing, stored = threading.Event(), threading.Event()
+    real = Journal._store
+
+    def slow(self: Journal, rows: Sequence[tuple[object, ...]]) -> None:
+        storing.set()
+        stored.wait(60)
+        real(self, rows)
+
     monkeypatch.setattr(journal, "_MOST_WAITING", 10)
-    monkeypatch.setattr(journal, "_GATHER", 1.0)
-    _write(path, 100)
-    assert 0 < len(_all(path)) <= 12
-    assert "events were not written" in caplog.text
+    monkeypatch.setattr(Journal, "_store", slow)
+    writing = Journal(path)
+    log.listen(writing)
+    log.event("receiver", ID, event="received")
+    assert storing.wait(60)
+    for _ in range(50):
+        log.event("receiver", ID, event="received")
+    stored.set()
+    writing.close()
+    assert len(_all(path)) == 11
+    assert "40 events were not written" in caplog.text
 
 
 def test_it_is_for_the_owner_alone(path: Path) -> None:

@@ -124,6 +124,32 @@ async def test_what_the_kernel_says_of_a_sync_is_what_is_raised(
     kernel.close()
 
 
+@on_loop
+async def test_where_the_kernel_does_not_tell_what_is_done_nothing_is(
+    monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    syncer = Syncer(2)
+    kernel = syncer._backend
+    assert isinstance(kernel, aio.Kernel)
+    real = aio._call
+
+    def failing(number: int, *arguments: object) -> int:
+        if number == kernel._getevents:
+            raise OSError(errno.EIO, "broken")
+        return real(number, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aio, "_call", failing)
+        async with asyncio.timeout(60):
+            outcomes = await asyncio.gather(
+                *map(syncer.file, [descriptor] * 6), return_exceptions=True
+            )
+    assert [type(outcome) for outcome in outcomes] == [OSError] * 6
+    async with asyncio.timeout(60):  # what the kernel tells late of those is for nobody
+        await syncer.file(descriptor)
+    syncer.close()
+
+
 @BOTH
 @on_loop
 async def test_who_gives_up_waiting_harms_nobody(
