@@ -16,6 +16,7 @@ import ctypes
 import os
 import platform
 import struct
+import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -57,7 +58,8 @@ class Kernel:
     """
 
     def __init__(self, most: int) -> None:
-        numbers = _NUMBERS.get(platform.machine())
+        # A program of 32 bits has other numbers on the same machine: 206 is setgroups(2) there.
+        numbers = _NUMBERS.get(platform.machine()) if sys.maxsize > 2**32 else None
         if numbers is None:
             raise OSError(f"AIO: no numbers of system calls for {platform.machine()}")
         setup, self._destroy, self._submit, self._getevents = numbers
@@ -95,6 +97,11 @@ class Kernel:
 
     def _hand_over(self) -> None:
         self._handing = False
+        # Again where none was taken: there is no event to come then, and who waits here hears none.
+        while self._waiting and len(self._under_way) < self._most:
+            self._hand_some_over()
+
+    def _hand_some_over(self) -> None:
         count = min(len(self._waiting), self._most - len(self._under_way))
         asked = []
         for place in range(count):
