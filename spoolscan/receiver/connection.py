@@ -92,6 +92,9 @@ class Connection:
         ``tls``: it begins with a handshake; ``admit``: with a PROXY header, and this says whether
         whom that names may come in.
         """
+        if self._stopping:
+            sock.close()
+            return
         self._sock = sock
         context = self._house.certificate.context() if tls and self._house.certificate else None
         try:
