@@ -16,6 +16,7 @@ import ctypes
 import os
 import platform
 import struct
+import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -57,7 +58,8 @@ class Kernel:
     """
 
     def __init__(self, most: int) -> None:
-        numbers = _NUMBERS.get(platform.machine())
+        # A program of 32 bits has other numbers on the same machine: 206 is setgroups(2) there.
+        numbers = _NUMBERS.get(platform.machine()) if sys.maxsize > 2**32 else None
         if numbers is None:
             raise OSError(f"AIO: no numbers of system calls for {platform.machine()}")
         setup, self._destroy, self._submit, self._getevents = numbers
@@ -74,8 +76,25 @@ class Kernel:
         self._waiting: deque[tuple[int, int, asyncio.Future[None]]] = deque()
         self._handing = False
         self._loop = asyncio.get_running_loop()
-        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._eventfd = -1
+        try:
+            self._try()
+            self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError:
+            _call(self._destroy, self._context)
+            raise
         self._loop.add_reader(self._eventfd, self._hear)
+
+    def _try(self) -> None:
+        """Raises OSError where AIO is there and cannot do what we want of it."""
+        root = disk.open_directory("/")
+        try:
+            _IOCB.pack_into(self._blocks, 0, 0, 0, 0, _FSYNC, 0, root, 0, 0, 0, 0, 0, 0)
+            one = ctypes.c_long(1)
+            _call(self._submit, self._context, one, self._pointers)
+            _call(self._getevents, self._context, one, one, self._events, None)
+        finally:
+            disk.close(root)
 
     def begin(self, descriptor: int, future: asyncio.Future[None], *, data_only: bool) -> None:
         self._waiting.append((_FDSYNC if data_only else _FSYNC, descriptor, future))
@@ -95,6 +114,11 @@ class Kernel:
 
     def _hand_over(self) -> None:
         self._handing = False
+        # Again where none was taken: there is no event to come then, and who waits here hears none.
+        while self._waiting and len(self._under_way) < self._most:
+            self._hand_some_over()
+
+    def _hand_some_over(self) -> None:
         count = min(len(self._waiting), self._most - len(self._under_way))
         asked = []
         for place in range(count):
@@ -128,6 +152,8 @@ class Kernel:
         none, most = ctypes.c_long(0), ctypes.c_long(self._most)
         try:
             there = _call(self._getevents, self._context, none, most, self._events, self._at_once)
+        except InterruptedError:  # by a signal, and nothing is there
+            return 0
         except OSError as error:  # so nobody knows of any that it is on the disk
             for number in list(self._under_way):
                 self._end(number, error)

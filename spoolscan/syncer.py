@@ -11,6 +11,7 @@ test asks for it.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,7 +25,7 @@ class Syncer:
     def __init__(self, most: int, *, threads: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
         self._backend: aio.Backend = aio.Threads(most) if threads else _backend(most)
-        self._directories: dict[str, _Directory] = {}
+        self._directories: dict[tuple[int, int], _Directory] = {}
 
     async def file(self, descriptor: int) -> None:
         """fsync."""
@@ -36,10 +37,12 @@ class Syncer:
 
     async def directory(self, path: str) -> None:
         """Return when a sync that began after this call has ended (group commit)."""
-        known = self._directories.get(path)
+        # By what it is, not by its name: one that was moved away and made again is another.
+        known = self._directories.get(_identity(disk.look_through(path)))
         if known is None:
             descriptor = disk.open_directory(path)
-            known = self._directories[path] = _Directory(descriptor, self._begin)
+            known = _Directory(descriptor, self._begin)
+            self._directories[_identity(disk.status(descriptor))] = known
         waiting = self._loop.create_future()
         known.join(waiting)
         await waiting
@@ -82,6 +85,10 @@ class _Directory:
             aio.settle(future, sync.exception())
         if self._waiting:
             self._start()
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _backend(most: int) -> aio.Backend:

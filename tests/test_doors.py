@@ -210,6 +210,20 @@ async def test_a_certificate_that_cannot_be_used_is_named(spool: Spool) -> None:
 
 
 @on_loop
+async def test_a_stop_does_not_wait_for_a_handshake_that_nobody_makes(spool: Spool) -> None:
+    certify(spool)
+    receiver = make(SECURE, spool)
+    await receiver.start()
+    with socket.create_connection(receiver.addresses[1], 60) as peer:
+        async with asyncio.timeout(60):
+            while not any(one._sock for one in receiver._connections.values()):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(20):  # a handshake has 30 seconds
+            await receiver.stop(3600)
+        assert await in_thread(lambda: peer.recv(1)) == b""
+
+
+@on_loop
 async def test_an_old_version_of_tls_is_refused(spool: Spool) -> None:
     certify(spool)
     settings = SECURE.but(tls=TLS(certificate="gate.pem", minimum_version="TLSv1.3"))

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from spoolscan.envelope import Envelope, Recipient, ScanMark
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Templates
-from spoolscan.spool import STATES, Spool
+from spoolscan.spool import STATES, Message, Spool
 
 ETC = Path(__file__).parent.parent / "etc" / "templates"
 MESSAGE = b"Received: by me.test id 1\r\nSubject: hello\r\n\r\n.dots\r\n.\r\nend\r\n"
@@ -320,6 +321,67 @@ def test_what_cannot_be_removed_is_not_sent_again(
     os.utime(world.root / "outgoing" / queue_id, (0, 0))
     assert world.against(Peer()).recipients == []
     assert world.names("outgoing") == []
+
+
+def test_what_no_thread_could_be_had_for_is_removed_later_and_so_are_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_id = world.put()
+    real = asyncio.to_thread
+
+    async def to_thread(work: Callable[..., Any], *args: object) -> object:
+        if work.__name__ in ("_unlink", "defer"):
+            raise RuntimeError("can't start new thread")
+        return await real(work, *args)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    assert world.against(Peer()).recipients == [BOB]
+    assert world.states(queue_id) == ["SENT"]
+    monkeypatch.undo()
+    world.put(CAROL)
+    assert world.against(Peer()).recipients == [CAROL]
+    assert world.names("outgoing") == []
+
+
+def test_while_there_is_no_room_for_more_nothing_is_tried_again_and_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(6):
+        world.put()
+    forwarder = world.forwarder(next_hop=f"maildir:{world.root}/md", deliveries=2, concurrency=1)
+    dispatch, unlink = forwarder._dispatch, forwarder._removals._unlink
+    disk_works = threading.Event()
+    times = 0
+
+    async def counted() -> None:
+        nonlocal times
+        times += 1
+        await dispatch()
+
+    def slow(messages: list[Message]) -> dict[str, Exception]:
+        assert disk_works.wait(60)
+        return unlink(messages)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        monkeypatch.setattr(forwarder, "_dispatch", counted)
+        monkeypatch.setattr(forwarder._removals, "_unlink", slow)
+        task = asyncio.create_task(forwarder.run(stop))
+        async with asyncio.timeout(60):
+            while forwarder._tasks or len(forwarder._removals) < 2:
+                await asyncio.sleep(0.01)
+            assert forwarder.waiting
+            before = times
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert times - before < 20
+            disk_works.set()
+            while world.names("outgoing"):
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+
+    asyncio.run(main())
 
 
 # Servers that misbehave

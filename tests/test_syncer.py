@@ -150,6 +150,63 @@ async def test_where_the_kernel_does_not_tell_what_is_done_nothing_is(
     syncer.close()
 
 
+@on_loop
+async def test_who_waits_behind_some_that_all_fail_is_not_forgotten(descriptor: int) -> None:
+    """None of the first is under way then, so no event comes that would begin the others."""
+    gone = os.dup(descriptor)
+    os.close(gone)
+    syncer = Syncer(2)
+    assert isinstance(syncer._backend, aio.Kernel)
+    async with asyncio.timeout(60):
+        outcomes = await asyncio.gather(
+            *map(syncer.file, (gone, gone, gone, gone, gone, descriptor)), return_exceptions=True
+        )
+    assert [outcome is None for outcome in outcomes] == [False] * 5 + [True]
+    syncer.close()
+
+
+@on_loop
+async def test_a_kernel_that_knows_no_fsync_by_aio_is_left_for_threads(
+    monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    monkeypatch.setattr(aio, "_FSYNC", 99)  # EINVAL, as a kernel before 4.18 and gVisor say
+    before = set(os.listdir("/proc/self/fd"))
+    syncer = Syncer(2)
+    assert isinstance(syncer._backend, aio.Threads)
+    await syncer.file(descriptor)
+    syncer.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+@on_loop
+async def test_a_directory_that_was_made_again_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "incoming"
+    path.mkdir()
+    syncer = Syncer(2)
+    await syncer.directory(str(path))
+    path.rename(tmp_path / "moved-away")
+    path.mkdir()
+    syncer._backend.close()
+    backend = syncer._backend = Scripted()
+    waiting = asyncio.create_task(syncer.directory(str(path)))
+    await asyncio.sleep(0)
+    ((synced, future),) = backend.begun
+    assert os.path.samestat(os.fstat(synced), path.stat())
+    future.set_result(None)
+    await waiting
+    syncer.close()
+
+
+@on_loop
+async def test_a_program_of_32_bits_calls_nothing_by_the_numbers_of_64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio.sys, "maxsize", 2**31 - 1)
+    monkeypatch.setattr(aio, "_call", lambda *_: pytest.fail("called"))
+    with pytest.raises(OSError, match="no numbers"):
+        aio.Kernel(1)
+
+
 @BOTH
 @on_loop
 async def test_who_gives_up_waiting_harms_nobody(

@@ -241,6 +241,8 @@ class Connection(asyncio.Protocol):
 
     async def _wait(self) -> None:
         """Until there may be news."""
+        if self._alarm is None:  # it went off while nobody waited: for the disk was, say
+            self._set_alarm()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

@@ -28,7 +28,7 @@ from dataclasses import replace
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import SENT
-from spoolscan.errors import Corrupt, SpoolscanError
+from spoolscan.errors import Corrupt
 from spoolscan.forwarder import attempt
 from spoolscan.forwarder.arrivals import Arrivals, Found
 from spoolscan.forwarder.attempt import Work
@@ -184,6 +184,8 @@ class Forwarder:
 
     def _patience(self) -> float | None:
         """Seconds until a next hop that is down is to be asked again, if somebody waits for it."""
+        if not self._has_room():  # who makes some tells
+            return None
         pauses = (hop.pause() for hop in self._destinations)
         return min((pause for pause in pauses if pause is not None), default=None)
 
@@ -268,8 +270,10 @@ class Forwarder:
         self._start(self._keep(queue_id, error))
 
     async def _keep(self, queue_id: str, error: Exception) -> None:
-        await self._set_aside(queue_id, error)
-        self._forget(queue_id)
+        try:
+            await self._set_aside(queue_id, error)
+        finally:
+            self._forget(queue_id)
 
     # One message
 
@@ -405,8 +409,8 @@ class Forwarder:
                 path = self._spool.path("outgoing", queue_id)
                 when = time.time() + self._settings.retries.shortest
                 await asyncio.to_thread(self._spool.defer, path, when)
-        except SpoolscanError as trouble:
-            log.event("forwarder", queue_id, logging.ERROR, problem=trouble)
+        except Exception as trouble:
+            log.event("forwarder", queue_id, logging.ERROR, problem=words(trouble))
 
     async def _close(self) -> None:
         self._stopping = True

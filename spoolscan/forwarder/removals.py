@@ -52,7 +52,10 @@ class Removals:
         while self._coming:
             await asyncio.sleep(_GATHER)
             self._going, self._coming = self._coming, []
-            kept = await asyncio.to_thread(self._unlink, self._going)
+            try:
+                kept = await asyncio.to_thread(self._unlink, self._going)
+            except Exception as error:  # no thread is to be had for it
+                kept = {message.id: error for message in self._going}
             gone, self._going = self._going, []
             for message in gone:
                 if message.id in kept:

@@ -78,6 +78,7 @@ class Connection:
         self._waited = 0.0  # seconds for it since our last reply, or within one message
         self._heard = 0  # bytes from it since then
         self._errors = 0  # of the session, counted against its address
+        self._sock: socket.socket | None = None  # beneath the link, and there before it
         self._link: Link | None = None
         self._recognise()
 
@@ -91,6 +92,10 @@ class Connection:
         ``tls``: it begins with a handshake; ``admit``: with a PROXY header, and this says whether
         whom that names may come in.
         """
+        if self._stopping:
+            sock.close()
+            return
+        self._sock = sock
         context = self._house.certificate.context() if tls and self._house.certificate else None
         try:
             if admit is not None:
@@ -137,7 +142,9 @@ class Connection:
     def stop(self) -> None:
         """End after the message under way; at once where there is none."""
         self._stopped.set()
-        if self._link is not None and not self._session.under_way:
+        if self._link is None:
+            self.abort()
+        elif not self._session.under_way:
             self._link.hurry(0)
 
     def hurry(self) -> None:
@@ -149,6 +156,9 @@ class Connection:
         """End now, whatever is under way."""
         if self._link is not None:
             self._link.abort()
+        elif self._sock is not None:  # in a handshake, or before a PROXY header
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
 
     @property
     def _stopping(self) -> bool:

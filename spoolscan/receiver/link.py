@@ -99,6 +99,7 @@ class Link:
         )
         if transport is None:
             raise ConnectionResetError("the peer hung up in the handshake")
+        self._reading.leave()
         stream.connection_made(transport)  # which start_tls leaves to us
         self._in_handshake = False
         self._reading = self._writing = stream
@@ -116,13 +117,16 @@ class Link:
                     await self._writing.gone()
                     return
                 self._writing.transport.write_eof()
+                await asyncio.sleep(0)  # a pipe is closed by it, and gone in the next turn
                 left = _LINGER_BYTES
                 while left > 0 and (dropped := await self.read(_LINGER_SECONDS)):
                     left -= len(dropped)
 
     def abort(self) -> None:
         """End now."""
-        self._writing.transport.abort()
+        self._writing.abort()
+        if self._reading is not self._writing:
+            self._reading.abort()
 
     async def close(self) -> None:
         """End now, and wait until it has."""

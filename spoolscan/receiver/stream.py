@@ -42,6 +42,7 @@ class Stream(asyncio.Protocol):
             # Drained shall mean that the kernel has it all.  TLS compares by >=: with a limit of 0
             # it would wait with nothing to be written.
             transport.set_write_buffer_limits(high=1, low=0)
+        self._hold()
 
     def data_received(self, data: bytes) -> None:
         if self._waits and len(data) <= SEGMENT:
@@ -50,9 +51,8 @@ class Stream(asyncio.Protocol):
         self._unread += data
         if self._waits:
             self._give(self._taken())
-        if len(self._unread) > 2 * SEGMENT and not self._holds:
-            self._holds = True
-            self.transport.pause_reading()
+        if self._transport is not None:  # which start_tls makes known after the first data only
+            self._hold()
 
     def eof_received(self) -> bool:
         """Whether the other direction stays open."""
@@ -116,7 +116,21 @@ class Stream(asyncio.Protocol):
 
     async def gone(self) -> None:
         """Return when the connection is."""
-        await self._gone
+        await asyncio.shield(self._gone)
+
+    def abort(self) -> None:
+        """End now.  Once it is gone this does nothing."""
+        if self._gone.done():  # a pipe's transport cannot be told so then
+            return
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+        else:  # of a pipe
+            self.transport.close()
+
+    def leave(self) -> None:
+        """Its transport is another's now, and it will not hear of the end."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     # -- who waits ---------------------------------------------------------------------------------
 
@@ -127,6 +141,11 @@ class Stream(asyncio.Protocol):
     def _give(self, data: bytes) -> None:
         assert self._reader is not None  # noqa: S101 - _waits has said so
         self._reader.set_result(data)
+
+    def _hold(self) -> None:
+        if len(self._unread) > 2 * SEGMENT and not self._holds:
+            self._holds = True
+            self.transport.pause_reading()
 
     def _taken(self) -> bytes:
         data = bytes(self._unread[:SEGMENT])
