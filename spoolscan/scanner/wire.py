@@ -90,7 +90,10 @@ class Frames:
 
         Raises BlockingIOError where nothing is, Broken (at the end, too) and OSError; then `close`.
         """
-        data, descriptors, _, _ = socket.recv_fds(peer, _PIECE, MOST_DESCRIPTORS)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(peer, _PIECE, MOST_DESCRIPTORS)
+        except ConnectionError as error:  # it ended, and had not read all that we said
+            raise Broken(ENDED) from error
         self._descriptors += descriptors
         if not data:
             raise Broken(ENDED)
