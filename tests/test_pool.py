@@ -17,7 +17,7 @@ from test_scanner import CLEAN, DOCUMENT, World, command
 
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner import hand
-from spoolscan.scanner.hand import WorkerDied
+from spoolscan.scanner.hand import TakenBack, WorkerDied
 from spoolscan.scanner.pool import Pool
 from spoolscan.spool import Message
 from spoolscan.verdict import Verdict
@@ -77,15 +77,27 @@ def test_what_waits_behind_one_that_takes_long_is_asked_elsewhere(tmp_path: Path
 
 
 def test_what_is_taken_back_is_not_read_for_nobody(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    world = World(tmp_path, command(f"echo x >> {runs}; sleep 1.5; exit 0"))
+    end, runs = tmp_path / "end", tmp_path / "runs"
+    script = f"echo x >> {runs}; while ! test -e {end}; do sleep 0.1; done; exit 0"
+    world = World(tmp_path, command(script))
 
     async def story(pool: Pool) -> None:
-        slow = (verdict(pool, world.claimed(DOCUMENT)) for _ in range(4))
-        assert await asyncio.gather(*slow) == [Verdict.CLEAN] * 4
+        [worker] = pool._workers
+        first, *others = (
+            asyncio.create_task(worker.ask(world.claimed(DOCUMENT))) for _ in range(4)
+        )
+        ends = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(one) for one in ends] == [TakenBack] * 3
+        while not runs.exists():
+            await asyncio.sleep(0.01)
+        end.touch()
+        (await first).close()
+        while worker.load():
+            await asyncio.sleep(0.01)
+        assert runs.read_text().split() == ["x"]
+        assert await verdict(pool, world.claimed(CLEAN)) is Verdict.CLEAN
 
     in_pool(world, 1, story)
-    assert runs.read_text().split() == ["x"] * 4
 
 
 def test_a_daemon_that_was_stopped_for_long_charges_no_worker_with_it(
@@ -140,7 +152,7 @@ def test_who_is_not_to_be_asked_is_known_when_a_turn_comes(tmp_path: Path) -> No
     assert runs.read_text().split() == ["x"]
 
 
-def test_whoever_never_reads_its_questions_costs_none_of_them_anything(tmp_path: Path) -> None:
+def test_a_question_that_never_reached_its_worker_costs_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
 
     async def story(pool: Pool) -> None:
