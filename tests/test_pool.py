@@ -164,6 +164,22 @@ def test_a_question_that_never_reached_its_worker_costs_nothing(tmp_path: Path) 
     in_pool(world, 1, story)
 
 
+def test_a_descriptor_comes_with_its_own_frame_and_no_other() -> None:
+    """The kernel hands it out with all that was read before it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        for number, descriptors in enumerate(([], [ours.fileno()], [], [])):
+            hand.wire.send(theirs, {"number": number}, descriptors)
+        frames, came = hand.wire.Frames(), []
+        while len(came) < 4:
+            for content, descriptors in frames.hear(ours):
+                came.append((content["number"], len(descriptors)))
+                for descriptor in descriptors:
+                    os.close(descriptor)
+    assert came == [(0, 0), (1, 1), (2, 0), (3, 0)]
+
+
 def test_a_message_that_cannot_be_handed_over_costs_no_worker_its_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
