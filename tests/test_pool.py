@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_scanner import CLEAN, DOCUMENT, World, command
 
+from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner import hand
-from spoolscan.scanner.hand import WorkerDied
+from spoolscan.scanner.hand import TakenBack, WorkerDied
 from spoolscan.scanner.pool import Pool
 from spoolscan.spool import Message
 from spoolscan.verdict import Verdict
@@ -69,6 +74,130 @@ def test_what_waits_behind_one_that_takes_long_is_asked_elsewhere(tmp_path: Path
         await slow
 
     in_pool(world, 2, story)
+
+
+def test_what_is_taken_back_is_not_read_for_nobody(tmp_path: Path) -> None:
+    end, runs = tmp_path / "end", tmp_path / "runs"
+    script = f"echo x >> {runs}; while ! test -e {end}; do sleep 0.1; done; exit 0"
+    world = World(tmp_path, command(script))
+
+    async def story(pool: Pool) -> None:
+        [worker] = pool._workers
+        first, *others = (
+            asyncio.create_task(worker.ask(world.claimed(DOCUMENT))) for _ in range(4)
+        )
+        ends = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(one) for one in ends] == [TakenBack] * 3
+        while not runs.exists():
+            await asyncio.sleep(0.01)
+        end.touch()
+        (await first).close()
+        while worker.load():
+            await asyncio.sleep(0.01)
+        assert runs.read_text().split() == ["x"]
+        assert await verdict(pool, world.claimed(CLEAN)) is Verdict.CLEAN
+
+    in_pool(world, 1, story)
+
+
+def test_a_daemon_that_was_stopped_for_long_charges_no_worker_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    script = f"touch {begun}; while ! test -e {end}; do sleep 0.1; done; exit 0"
+    world = World(tmp_path, command(script))
+    leap = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + leap)
+    monkeypatch.setattr(hand, "time", clock)
+
+    async def story(pool: Pool) -> None:
+        nonlocal leap
+        asked = asyncio.create_task(verdict(pool, world.claimed(DOCUMENT)))
+        while not begun.exists():
+            await asyncio.sleep(0.01)
+        leap = 10 * world.config.scanner.timeout
+        [worker] = pool._workers
+        seen = worker._timer
+        while worker._timer is seen and not asked.done():
+            await asyncio.sleep(0.01)
+        end.touch()
+        assert await asked is Verdict.CLEAN
+
+    in_pool(world, 1, story)
+
+
+def test_who_is_not_to_be_asked_is_known_when_a_turn_comes(tmp_path: Path) -> None:
+    end, runs = tmp_path / "end", tmp_path / "runs"
+    script = f"echo x >> {runs}; while ! test -e {end}; do sleep 0.1; done; exit 0"
+    world = World(tmp_path, command(script))
+    settings = world.config.scanner.model_copy(update={"workers": 1})
+    out: frozenset[str] = frozenset()
+
+    async def story() -> None:
+        nonlocal out
+        pool = Pool(world.config.model_copy(update={"scanner": settings}), lambda: out)
+        try:
+            await pool.prepare()
+            asked = [asyncio.create_task(verdict(pool, world.claimed(DOCUMENT))) for _ in range(9)]
+            waiting = pool._workers[0]._asked
+            while not runs.exists() or not all(one.answer.done() for one in list(waiting)[1:]):
+                await asyncio.sleep(0.01)
+            out = frozenset(engine.name for engine in world.config.engines())
+            end.touch()
+            await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            pool.stop()
+
+    asyncio.run(story())
+    assert runs.read_text().split() == ["x"]
+
+
+def test_a_question_that_never_reached_its_worker_costs_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story(pool: Pool) -> None:
+        [worker] = pool._workers
+        assert worker._peer is not None
+        worker._peer.shutdown(socket.SHUT_WR)  # as if it had ended, and nobody had heard it yet
+        assert await verdict(pool, world.claimed(CLEAN)) is Verdict.CLEAN
+
+    in_pool(world, 1, story)
+
+
+def test_a_descriptor_comes_with_its_own_frame_and_no_other() -> None:
+    """The kernel hands it out with all that was read before it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        for number, descriptors in enumerate(([], [ours.fileno()], [], [])):
+            hand.wire.send(theirs, {"number": number}, descriptors)
+        frames, came = hand.wire.Frames(), []
+        while len(came) < 4:
+            for content, descriptors in frames.hear(ours):
+                came.append((content["number"], len(descriptors)))
+                for descriptor in descriptors:
+                    os.close(descriptor)
+    assert came == [(0, 0), (1, 1), (2, 0), (3, 0)]
+
+
+def test_a_message_that_cannot_be_handed_over_costs_no_worker_its_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+
+    def too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+    async def story(pool: Pool) -> None:
+        process = pool._workers[0]._process
+        with monkeypatch.context() as patch:
+            patch.setattr(hand.wire, "send", too_many)
+            with pytest.raises(TemporaryFailure):
+                await verdict(pool, world.claimed(CLEAN))
+        assert await verdict(pool, world.claimed(CLEAN)) is Verdict.CLEAN
+        assert pool._workers[0]._process is process
+
+    in_pool(world, 1, story)
 
 
 def test_a_death_costs_only_the_message_whose_turn_it_was(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Scanner:
         self._disposer = Disposer(spool, config, templates, self._teller)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
-        self._pool = Pool(config)
+        self._pool = Pool(config, self._canary.out)
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
@@ -89,7 +89,8 @@ class Scanner:
         TemporaryFailure where the spool cannot be read.
         """
         self._tried = set() if once else None
-        self._pool, self._turn, self._list_at = Pool(self._config), asyncio.Lock(), 0.0
+        self._pool = Pool(self._config, self._canary.out)
+        self._turn, self._list_at = asyncio.Lock(), 0.0
         with Watch(self._spool.path("incoming"), STAGE) as watch:
             ending = asyncio.create_task(self._end(stop, watch))
             try:
@@ -272,10 +273,10 @@ class Scanner:
 
     async def _judge(self, message: Message) -> None:
         """Raises as `Pool.ask` and `Disposer.dispose`."""
-        began, out = time.monotonic(), self._canary.out()
-        with await self._pool.ask(message, out) as answer:
+        began = time.monotonic()
+        with await self._pool.ask(message) as answer:
             report = answer.report
-            trail = Trail(began, time.monotonic(), self._heard(report, out))
+            trail = Trail(began, time.monotonic(), self._heard(report))
             if self._disposer.fate(report).state == "outgoing":
                 self._disposer.dispose(message, report, answer.parts, trail)
             else:
@@ -283,10 +284,11 @@ class Scanner:
                 await asyncio.to_thread(dispose, message, report, answer.parts, trail)
         self._trouble.over(message.id, engines_answered=_asked_engines(report))
 
-    def _heard(self, report: Report, out: frozenset[str]) -> dict[str, str]:
+    def _heard(self, report: Report) -> dict[str, str]:
         """The engines that saw something of a message, with their versions."""
         if report.verdict is not Verdict.INFECTED and not _asked_engines(report):
             return {}
+        out = self._canary.out()
         names = [engine.name for engine in self._toolbox.engines if engine.name not in out]
         return {name: self._canary.versions.get(name, "") for name in names}
 

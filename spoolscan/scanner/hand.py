@@ -2,8 +2,9 @@
 
 A worker that dies, hangs past the deadline, or answers nonsense costs one message an attempt: the
 one whose turn it was.  Its `Worker.ask` raises `WorkerDied`, that of those behind it `TakenBack`;
-the next call starts another process.  One that cannot even start is no message's fault, and a
-TemporaryFailure.  The worker is given a read-only descriptor, never a path.
+the next call starts another process.  Where one takes long, those behind it are taken back, too,
+and the worker is told, lest it read them for nobody.  One that cannot even start is no message's
+fault, and a TemporaryFailure.  The worker is given a read-only descriptor, never a path.
 
 Once a second, while there is mail, it is asked whether its files were edited; the answer to that
 comes before the next message goes to it.
@@ -35,6 +36,7 @@ _START: Final = 60.0  # seconds for a worker to get ready
 LOOK: Final = 1.0  # seconds in which an edited pattern need not count yet
 _LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
 _SLOW: Final = 0.5  # seconds of one message after which the others are taken back
+_NO_MATTER: Final = 5.0  # seconds by which our own clock may be late, and it is still the worker's
 _LAST_WORDS: Final = 2.0  # seconds for a worker that broke off to say why, in the log
 
 
@@ -76,6 +78,7 @@ class Worker:
         self._left = 0
         self._failures = 0  # to start
         self._timer: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0  # (monotonic)
         self.measures: list[Measure] = []  # that are in force, and that are not, since it is ready
 
     # -- the process ---------------------------------------------------------------------------
@@ -258,8 +261,9 @@ class Worker:
     async def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
         """Have a message judged, without the engines that are ``out``.
 
-        Raises TemporaryFailure (an engine could not answer), TakenBack, and WorkerDied: whatever
-        else goes wrong, so that no answer is ever taken for that to another question.
+        Raises TemporaryFailure (an engine could not answer, or the message not be handed over),
+        TakenBack, and WorkerDied: whatever else goes wrong, so that no answer is ever taken for
+        that to another question.
         """
         if self._turn.locked() or not self._is_ready(out):
             self._coming += 1
@@ -270,22 +274,25 @@ class Worker:
         return await self._put(message)
 
     def _put(self, message: Message) -> asyncio.Future[Answer]:
-        loop, now = asyncio.get_running_loop(), time.monotonic()
-        question = _Question(loop.create_future(), now)
+        """Raises TemporaryFailure, TakenBack."""
+        try:
+            self._send(message)
+        except (BrokenPipeError, BlockingIOError) as error:
+            self._broken(str(error))
+            raise TakenBack from error  # it ended before, or does not listen: it never saw this one
+        except OSError as error:
+            raise TemporaryFailure(f"handing a message to a worker: {error}") from error
+        question = _Question(asyncio.get_running_loop().create_future(), time.monotonic())
         self._asked.append(question)
         self._left -= 1
         if self._timer is None:
-            self._timer = loop.call_later(_SLOW, self._tick)
-        try:
-            self._send(message)
-        except OSError as error:
-            self._broken(str(error))
+            self._tick_soon()
         return question.answer
 
     def _send(self, message: Message) -> None:
-        """Raises OSError."""
+        """Raises OSError; nothing was said then, for it is short."""
         if self._peer is None:
-            raise BrokenPipeError("it ended")
+            raise BrokenPipeError(wire.ENDED)
         descriptor = os.open(f"/proc/self/fd/{message.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             question = {"offset": message.body_offset, "size": message.size}
@@ -339,11 +346,27 @@ class Worker:
         if not self._asked:
             return
         now = time.monotonic()
+        late = now - self._tick_at
+        if late > _NO_MATTER:  # we were stopped, and the worker with us, perhaps
+            self._asked[0].since += late
         if now - self._asked[0].since > self._config.scanner.timeout:
             self._broken("no answer in time")
             return
         if self._is_slow(now):
-            for question in list(self._asked)[1:]:
-                if not question.answer.done():
-                    question.answer.set_exception(TakenBack())
+            self._take_back()
+        self._tick_soon()
+
+    def _tick_soon(self) -> None:
+        self._tick_at = time.monotonic() + _SLOW
         self._timer = asyncio.get_running_loop().call_later(_SLOW, self._tick)
+
+    def _take_back(self) -> None:
+        """All but the one whose turn it is."""
+        behind = [question.answer for question in self._asked][1:]
+        if self._peer is None or all(answer.done() for answer in behind):
+            return
+        for answer in behind:
+            if not answer.done():
+                answer.set_exception(TakenBack())
+        with suppress(OSError):  # it ended, or does not listen: that is heard soon
+            wire.send(self._peer, {"back": len(behind)})

@@ -2,8 +2,9 @@
 
 It is forked from the other half with everything it needs in memory, and locks itself up (`room`)
 before the first message.  Each question of the daemon is a message, as a descriptor to read; the
-answers go back in the same order.  What cannot be done in here it asks the other half for (see
-`broker`), over a socket of its own, and that is all it can ask for:
+answers go back in the same order.  ``back: N`` takes the last N questions back: those not yet begun
+are answered unread, for nobody hears it.  What cannot be done in here it asks the other half for
+(see `broker`), over a socket of its own, and that is all it can ask for:
 
 ==========================================  ==================================================
 question                                    answer
@@ -21,9 +22,12 @@ A place is an offset and a length in the scratch.
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -84,16 +88,65 @@ def live(
     measures = [] if plan is None else room.lock(plan, parent, start_threads)
     wire.send(peer, {"room": [measure.as_dict() for measure in measures]})
     settle()
-    while (frame := wire.receive(questions)) is not None:
-        question, (message,) = frame
+    coming = _Questions(questions)
+    while (question := coming.next()) is not None:
+        if question.message is None:
+            wire.send(questions, {"failure": "it was taken back"})
+            continue
         try:
-            answer = _answer(message, question, tools, outside)
-            wire.send(
-                questions, answer, [outside.scratch.descriptor] if answer.get("parts") else []
-            )
+            _reply(questions, _answer(question.message, question.content, tools, outside), outside)
         finally:
-            os.close(message)
+            os.close(question.message)
         outside.done()
+
+
+@dataclass(slots=True)
+class _Question:
+    """``message`` is None once it was taken back."""
+
+    content: dict[str, Any]
+    message: int | None
+
+
+class _Questions:
+    """The questions of the daemon, in order."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._peer = peer
+        self._something = select.poll()
+        self._something.register(peer, select.POLLIN)
+        self._waiting: deque[_Question] = deque()
+
+    def next(self) -> _Question | None:
+        """When all that came by now is known; None at the end.  Raises as `wire.receive`."""
+        while not self._waiting or self._something.poll(0):
+            frame = wire.receive(self._peer)
+            if frame is None:
+                return None
+            content, descriptors = frame
+            if "back" in content:
+                self._take_back(int(content["back"]))
+            else:
+                self._waiting.append(_Question(content, *descriptors))
+        return self._waiting.popleft()
+
+    def _take_back(self, most: int) -> None:
+        for question in list(self._waiting)[-most:]:
+            if question.message is not None:
+                os.close(question.message)
+                question.message = None
+
+
+def _reply(questions: socket.socket, answer: dict[str, Any], outside: _Outside) -> None:
+    """Raises OSError."""
+    shown = [outside.scratch.descriptor] if answer.get("parts") else []
+    try:
+        wire.send(questions, answer, shown)
+    except OSError as error:
+        # So many of one user's descriptors are under way, by whomever: the verdict is what counts.
+        if error.errno != errno.ETOOMANYREFS:
+            raise
+        wire.send(questions, {**answer, "parts": []})
 
 
 def _answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spoolscan.config import Config
 from spoolscan.errors import TemporaryFailure
@@ -19,9 +19,13 @@ from spoolscan.spool import Message
 
 
 class Pool:
-    """As many workers as the settings say.  For one event loop."""
+    """As many workers as the settings say.  For one event loop.
 
-    def __init__(self, config: Config) -> None:
+    ``out`` tells the engines that are not to be asked, when a message's turn comes.
+    """
+
+    def __init__(self, config: Config, out: Callable[[], frozenset[str]] = frozenset) -> None:
+        self._out = out
         self._workers = [Worker(config, self._freed) for _ in range(config.worker_count())]
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._ended = False
@@ -53,21 +57,22 @@ class Pool:
                 raise outcome
         return failures
 
-    async def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
-        """Have a message judged, without the engines that are ``out``.
+    async def ask(self, message: Message) -> Answer:
+        """Have a message judged, without the engines that are out.
 
         Raises TemporaryFailure where no engine, or no worker, could answer, and WorkerDied where
         one died of this message, or all are at their end.
         """
         while not self._ended:
-            worker = min(self._workers, key=Worker.load)
-            if not worker.has_room:
+            able = (worker for worker in self._workers if worker.has_room)
+            worker = min(able, key=Worker.load, default=None)
+            if worker is None:
                 freed = asyncio.get_running_loop().create_future()
                 self._waiting.append(freed)
                 await freed
                 continue
             try:
-                return await worker.ask(message, out)
+                return await worker.ask(message, self._out())
             except TakenBack:
                 continue
         raise WorkerDied("worker: it was told to end")

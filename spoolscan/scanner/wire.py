@@ -76,41 +76,45 @@ def _content(data: bytes | bytearray) -> dict[str, Any]:
 
 
 class Frames:
-    """What comes over a socket that is not waited for, whole frames at a time.
-
-    A frame comes with all descriptors that came since the one before it.
-    """
+    """What comes over a socket that is not waited for, a frame at a time."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._descriptors: list[int] = []
 
     def hear(self, peer: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Read once what is there; the caller closes the descriptors of each frame.
+        """What is there of a frame, and it where it is whole; the caller closes its descriptors.
 
-        Raises BlockingIOError where nothing is, Broken (at the end, too) and OSError; then `close`.
+        Not a byte of the next one is read, for its descriptors would come along.  Raises
+        BlockingIOError where nothing is, Broken (at the end, too) and OSError; then `close`.
         """
-        data, descriptors, _, _ = socket.recv_fds(peer, _PIECE, MOST_DESCRIPTORS)
-        self._descriptors += descriptors
-        if not data:
-            raise Broken(ENDED)
-        if len(self._descriptors) > MOST_DESCRIPTORS:
-            raise Broken("descriptors without end")
-        self._data += data
-        yield from self._whole()
+        for _ in ("its length", "the rest"):
+            try:
+                size = min(self._missing(), _PIECE)
+                data, descriptors, _, _ = socket.recv_fds(peer, size, MOST_DESCRIPTORS)
+            except ConnectionError as error:  # it ended, and had not read all that we said
+                raise Broken(ENDED) from error
+            self._descriptors += descriptors
+            if not data:
+                raise Broken(ENDED)
+            if len(self._descriptors) > MOST_DESCRIPTORS:
+                raise Broken("descriptors without end")
+            self._data += data
+            if self._missing() == 0:
+                content = _content(self._data[_LENGTH.size :])
+                self._data.clear()
+                descriptors, self._descriptors = self._descriptors, []
+                yield content, descriptors
+                return
 
-    def _whole(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        while len(self._data) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._data)
-            if length > LONGEST:
-                raise Broken(f"a frame of {length} bytes")
-            end = _LENGTH.size + length
-            if len(self._data) < end:
-                break
-            content = _content(self._data[_LENGTH.size : end])
-            del self._data[:end]
-            descriptors, self._descriptors = self._descriptors, []
-            yield content, descriptors
+    def _missing(self) -> int:
+        """Bytes of the frame, or of its length while that is not known.  Raises Broken."""
+        if len(self._data) < _LENGTH.size:
+            return _LENGTH.size - len(self._data)
+        (length,) = _LENGTH.unpack_from(self._data)
+        if length > LONGEST:
+            raise Broken(f"a frame of {length} bytes")
+        return int(_LENGTH.size + length - len(self._data))
 
     def close(self) -> None:
         for descriptor in self._descriptors:

@@ -9,7 +9,9 @@ import resource
 from pathlib import Path
 from typing import Final
 
-_DESCRIPTORS: Final = 16  # a message, its scratch, and what comes and goes with a frame
+# A few messages, a scratch, and what comes and goes with a frame.  And no more of its user's may be
+# on their way through sockets when it sends one (unix(7)): the messages of all workers, perhaps.
+_DESCRIPTORS: Final = 64
 
 
 def address_space() -> int:
