@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -48,8 +48,8 @@ class Pool:
 
     size = 1
 
-    def __init__(self, settings: config.Config) -> None:
-        self._tools = _toolbox(settings.root).tools
+    def __init__(self, settings: config.Config, out: Callable[[], frozenset[str]]) -> None:
+        self._tools, self._out = _toolbox(settings.root).tools, out
         self.measures: list[str] = []
 
     async def prepare(self) -> list[TemporaryFailure]:
@@ -59,8 +59,8 @@ class Pool:
     def stop(self) -> None: ...
     def kill(self) -> None: ...
 
-    async def ask(self, message: Message, out: frozenset[str] = frozenset()) -> Answer:
-        inspection = inspect(message.read(), self._tools(out))
+    async def ask(self, message: Message) -> Answer:
+        inspection = inspect(message.read(), self._tools(self._out()))
         shown = inspection.samples if inspection.report.verdict else []
         descriptor = os.memfd_create("parts")
         answer = Answer(inspection.report, descriptors=[descriptor])
