@@ -69,6 +69,7 @@ def fsync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+        os.fstat(descriptor)  # as `syncer` does after it: XFS tells of its end there alone
     finally:
         os.close(descriptor)
 

@@ -81,10 +81,23 @@ class _Directory:
 
     def _ended(self, batch: Sequence[asyncio.Future[None]], sync: asyncio.Future[None]) -> None:
         self._under_way = False
+        error = sync.exception() or self._trouble()
         for future in batch:
-            aio.settle(future, sync.exception())
+            aio.settle(future, error)
         if self._waiting:
             self._start()
+
+    def _trouble(self) -> OSError | None:
+        """Why a sync that went well is not believed.
+
+        An XFS that has shut down, over a disk that fails, says so to a look at a directory, and
+        not to its fsync: that finds nothing left to be written (xfs_dir_fsync).
+        """
+        try:
+            disk.status(self.descriptor)
+        except OSError as error:
+            return error
+        return None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

@@ -178,6 +178,24 @@ async def test_a_kernel_that_knows_no_fsync_by_aio_is_left_for_threads(
     assert set(os.listdir("/proc/self/fd")) == before
 
 
+@BOTH
+@on_loop
+async def test_a_file_system_that_has_shut_down_is_not_believed(
+    threads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XFS: the sync of a directory goes well then, a look at it does not."""
+    syncer = Syncer(2, threads=threads)
+    await syncer.directory(str(tmp_path))
+
+    def look(_: int) -> os.stat_result:
+        raise OSError(errno.EIO, "shut down")
+
+    monkeypatch.setattr(disk, "status", look)
+    with pytest.raises(OSError, match="shut down"):
+        await syncer.directory(str(tmp_path))
+    syncer.close()
+
+
 @on_loop
 async def test_a_directory_that_was_made_again_is_another(tmp_path: Path) -> None:
     path = tmp_path / "incoming"

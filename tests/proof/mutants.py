@@ -120,9 +120,16 @@ MUTANTS = (
     ),
     Mutant(
         "syncer.py",
-        "aio.settle(future, sync.exception())",
+        "aio.settle(future, error)",
         "aio.settle(future, None)",
         "a sync that failed is told to all whom it was for",
+        ("tests/test_syncer.py",),
+    ),
+    Mutant(
+        "syncer.py",
+        "error = sync.exception() or self._trouble()",
+        "error = sync.exception()",
+        "an XFS that has shut down is not believed",
         ("tests/test_syncer.py",),
     ),
     Mutant(
