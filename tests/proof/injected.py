@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -120,8 +119,9 @@ async def _strace(
             raise RuntimeError(f"strace: {said.decode()}")
         yield report
     finally:
+        # Not SIGINT: where the stage is in vfork(2) strace would wait for it, and it for strace.
         with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
+            process.kill()
         await process.communicate()
 
 
