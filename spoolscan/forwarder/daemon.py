@@ -12,6 +12,9 @@ the file goes (`removals`), and its marks need not last.  Whatever goes wrong on
 or not, leaves the recipient to be tried again.  A crash, or a connection lost between the end of a
 message and its answer, costs at most a duplicate.  Memory does not grow with the size of messages.
 
+A little longer than most modules here, so that the way of a message, from what came to where it is
+put, is read in one place.
+
 `Forwarder.run` goes on until told to stop, `run_once` does what is due and ends.  The stage's lock
 is the caller's to take (`Spool.lock`).
 """
