@@ -1,10 +1,9 @@
 """The forwarder: drains outgoing/ to the next hops.
 
 It is told what comes into outgoing/, and lists the directory at least every 30 seconds: the listing
-is the truth.  A message is opened, and attempted at once if its next hop takes another;
-else it waits in memory, untouched on the disk.  A next hop gets so many deliveries at once and no
-more, and one that is down is left alone and asked again with a single message: it costs the
-others nothing.
+is the truth.  A message is opened, and attempted at once if its next hop takes another; else it
+waits in memory, untouched on the disk.  A next hop gets so many deliveries at once and no more, and
+one that is down is left alone and asked again with a single message: it costs the others nothing.
 
 Guarantees: a recipient is marked SENT before anything else is done, and the mark is on the disk
 before another next hop is waited for, or anybody is told.  With nobody left to wait for or to tell
@@ -45,7 +44,6 @@ from spoolscan.queueid import QUEUE_ID
 from spoolscan.spool import Gone, Incomplete, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
-_LISTING_PAUSE = 0.02  # seconds at least between two listings
 _AFTER_TROUBLE = 1.0  # seconds until a listing that failed is tried again
 _LISTING_COST = 5  # a listing that takes a second is followed by five without one
 _IN_TURNS = 50  # fresh messages begun before those that wait for a next hop have a turn again

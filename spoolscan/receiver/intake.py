@@ -1,5 +1,5 @@
-"""Between connections and the spool: everything that may block, in threads, and what its failures
-mean for the peer.
+"""Between connections and the spool: everything that waits for the disk, and what its failures mean
+for the peer.
 
 =====================  ==================================================================
 too little room left   452 4.3.1 to MAIL (`watermark`)
@@ -9,10 +9,11 @@ EIO, EROFS             451 4.3.0, and no new mail until a probe of the spool pas
 anything else          451 4.3.0: what is not understood is temporary
 =====================  ==================================================================
 
-A small message is made, written and committed in one turn of a thread: until there is a segment of
-it, a message is in memory only.  What is not committed is discarded, also when its task is
-cancelled: a call under way in a thread is waited for first, so that no two threads ever have the
-same message.
+A small message is made and written in the loop's own turn, which is short, and a large one segment
+by segment in a thread; for what has to be on the disk the kernel is waited for (`syncer`).  Until
+there is a segment of it, a message is in memory only.  What is not committed is discarded, also
+when its task is cancelled: a call under way in a thread is waited for first, so that no two threads
+ever have the same message.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Writing:
         self.size += len(data)
 
     def write(self) -> Draft:
-        """Put into the file what is in memory.  This, and `discard`, blocks."""
+        """Put into the file what is in memory.  As long as that is short, so is this."""
         held, self._held = self._held, bytearray()
         if self._draft is None:
             self._draft = self._spool.draft(self.envelope, self.id, held)
