@@ -1,16 +1,18 @@
-"""A name server for tests: it knows what it is told, and counts what it is asked.
+"""A name server on loopback, over real UDP: it knows what it is told, and keeps what it is asked.
 
 ``records`` maps "NAME TYPE" to the texts of its records, to an rcode ("SERVFAIL"), or to None: no
-answer at all.  A name that is nowhere in it does not exist.  It runs in the test's own event loop.
+answer at all.  "NAME" alone is said of that name and of all below it, whatever is asked of them.
+A name that is nowhere in it does not exist.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+import socket
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
@@ -18,53 +20,79 @@ import dns.rdatatype
 import dns.rrset
 
 Answer = Sequence[str] | str | None
+Records = Mapping[str, Answer]
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """``async with NameServer({...}) as server``; then `place`, and `asked` by "NAME TYPE"."""
+class NameServer:
+    """Use as a context manager, of either kind; then `place`, and `asked`: each "NAME TYPE"."""
 
-    def __init__(self, records: Mapping[str, Answer]) -> None:
+    def __init__(self, records: Records) -> None:
         self.records = dict(records)
-        self.asked: Counter[str] = Counter()
-        self.place = ""
+        self.asked: list[str] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", 0)
-        )
-        self.place = f"127.0.0.1:{self._transport.get_extra_info('sockname')[1]}"
+    @property
+    def place(self) -> str:
+        """ADDRESS:PORT."""
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._transport.close()
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        query = dns.message.from_wire(data)
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
+    def _serve(self) -> None:
+        while True:
+            data, peer = self._socket.recvfrom(4096)
+            if not data:
+                return
+            try:
+                query = dns.message.from_wire(data)
+            except dns.exception.DNSException:
+                continue
+            if answer := self._answer(query):
+                self._socket.sendto(answer.to_wire(), peer)
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message | None:
         (question,) = query.question
-        name = question.name.to_text(omit_final_dot=True)
-        what = f"{name} {dns.rdatatype.to_text(question.rdtype)}"
-        self.asked[what] += 1
-        exists = any(key.startswith(f"{name} ") for key in self.records)
-        answer = self.records.get(what, () if exists else "NXDOMAIN")
-        if answer is None:
-            return
-        response = dns.message.make_response(query)
-        response.flags |= dns.flags.RA
-        if isinstance(answer, str):
-            response.set_rcode(dns.rcode.from_text(answer))
-        else:
-            alias = self.records.get(f"{name} CNAME")
-            if isinstance(alias, Sequence) and not isinstance(alias, str):
-                target = alias[0]
-                response.answer.append(
-                    dns.rrset.from_text(question.name, 60, "IN", "CNAME", target)
-                )
-                answer = self.records.get(f"{target.rstrip('.')} {what.split()[1]}") or ()
-                name = target.rstrip(".")
-            if answer:
-                owner = f"{name}."
-                response.answer.append(
-                    dns.rrset.from_text(owner, 60, "IN", question.rdtype, *answer)
-                )
-        self._transport.sendto(response.to_wire(), addr)
+        name = question.name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(question.rdtype)
+        self.asked.append(f"{name} {kind}")
+        found = self._known(name, kind)
+        if found is None:
+            return None
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.RA
+        if isinstance(found, str):
+            answer.set_rcode(dns.rcode.from_text(found))
+            return answer
+        owner = f"{name}."
+        alias = self.records.get(f"{name} CNAME")
+        if alias and not isinstance(alias, str):
+            answer.answer.append(dns.rrset.from_text(owner, 60, "IN", "CNAME", alias[0]))
+            owner = alias[0]
+            found = self.records.get(f"{owner.rstrip('.')} {kind}") or ()
+        if found:
+            answer.answer.append(dns.rrset.from_text(owner, 60, "IN", kind, *found))
+        return answer
+
+    def _known(self, name: str, kind: str) -> Answer:
+        if f"{name} {kind}" in self.records:
+            return self.records[f"{name} {kind}"]
+        for key, answer in self.records.items():
+            if " " not in key and f".{name}".endswith(f".{key}"):
+                return answer
+        return () if any(key.startswith(f"{name} ") for key in self.records) else "NXDOMAIN"

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dns_server import SILENT, DnsServer
+from name_server import NameServer
 
 from spoolscan.cli import main
 from spoolscan.cli.init import lay_out
 
 
 @pytest.fixture
-def server() -> Iterator[DnsServer]:
-    records = {("7.100.51.198.bl.example", "A"): ["127.0.0.3"]}
-    with DnsServer(records, {"silent.example": SILENT}) as found:
+def server() -> Iterator[NameServer]:
+    records = {"7.100.51.198.bl.example A": ["127.0.0.3"], "silent.example": None}
+    with NameServer(records) as found:
         yield found
 
 
 @pytest.fixture
-def root(tmp_path: Path, server: DnsServer) -> Path:
+def root(tmp_path: Path, server: NameServer) -> Path:
     root = tmp_path / "spool"
     site = {"domains": ["site.example"], "networks": ["192.0.2.0/24"]}
     lay_out(root, {**site, "listen": ["127.0.0.1:0"], "next_hop": "maildir:maildir"})

@@ -22,8 +22,8 @@ import pytest
 import trustme
 from clamd_server import ClamdServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dns_server import DnsServer
 from lying_clamd import lying_clamd
+from name_server import NameServer
 
 from spoolscan import cli, config
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
@@ -448,7 +448,7 @@ def clamav(site: Site, address: str, servers: str = "", more: str = "") -> None:
 
 
 VERSION = b"ClamAV 1.4.3/27800/Fri Nov 13 09:00:00 2026\0"
-RECORD = ("current.cvd.clamav.net", "TXT")
+RECORD = "current.cvd.clamav.net TXT"
 
 
 @pytest.mark.parametrize(
@@ -465,10 +465,10 @@ def test_a_clamd_with_old_signatures_is_told_of(
 ) -> None:
     records = {RECORD: [record]} if record else {}
     now = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
-    with DnsServer(records) as server, lying_clamd(tmp_path, VERSION) as path:
+    with NameServer(records) as server, lying_clamd(tmp_path, VERSION) as path:
         clamav(site, f"unix:{path}", f'"{server.place}"')
         words = site.update(now)
-        assert server.asked == [("current.cvd.clamav.net", "TXT")]
+        assert server.asked == [RECORD]
     assert site.notices() == [] if said is None else said in site.notices()[0]
     assert ("trouble" in words) == (said is not None)
 
