@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from builders import spool_in
 from clamd_server import ClamdServer
 from hypothesis import HealthCheck, settings
+
+from spoolscan.spool import Spool
 
 # How fast a machine is decides no test.
 settings.register_profile("spoolscan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spoolscan")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return spool_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,29 @@
-"""What tests with real servers share: a free port, and waiting for what is to come."""
+"""What tests with real servers share: a loop, a free port, and waiting for what is to come."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 import socket
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE = 60.0  # seconds; generous, for nothing is told by how long it took
+
+
+def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an asynchronous test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 def free_port() -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import on_loop
 from name_server import NameServer, Records
-from test_receiver import SETTINGS, connected, on_loop, spool, stored
+from reception import SETTINGS, connected, stored
 
 from spoolscan import config
 from spoolscan.config import Config, Dnsbl, RulesSettings, Site, ZoneSettings
@@ -30,8 +31,6 @@ from spoolscan.receiver.ruling import Ruling
 from spoolscan.receiver.server import Receiver
 from spoolscan.receiver.span import parse_span
 from spoolscan.spool import Spool
-
-__all__ = ["spool"]
 
 ADDRESS = ipaddress.ip_address("198.51.100.7")
 BOB = parse_path("bob@site.example")
@@ -129,7 +128,7 @@ def test_ipv6_is_asked_for_nibble_by_nibble() -> None:
         assert server.asked == [f"{NIBBLES}.a.example A"]
 
 
-@pytest.mark.parametrize("mood", [None, "SERVFAIL"])
+@pytest.mark.parametrize("mood", [None, "SERVFAIL"], ids=["silent", "broken"])
 def test_a_list_that_does_not_answer_weighs_nothing(mood: str | None) -> None:
     with NameServer({**listed("a.example", "127.0.0.2"), "b.example": mood}) as server:
         assert score(server, zone("a.example", 3), zone("b.example", 10)) == 3

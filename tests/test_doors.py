@@ -16,32 +16,32 @@ import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+import certificates
 import pytest
-import trustme
 from gateway import Gateway
-from loopback import answers, until
+from loopback import answers, on_loop, until
 from postfix_server import PostfixServer
-from test_extensions import INJECTED, PATHS, chunk
-from test_receiver import (  # the same world
+from reception import (
+    HOST,
     MESSAGE,
     OWN,
+    SECURE,
     SETTINGS,
     Peer,
+    certify,
+    client_context,
     connected,
     drafts,
     make,
     need,
-    on_loop,
     receiving,
     run,
-    spool,
     stored,
 )
+from test_extensions import INJECTED, PATHS, chunk
 
 from spoolscan.config import TLS, Auth
 from spoolscan.envelope import Recipient
@@ -50,34 +50,6 @@ from spoolscan.receiver.proxyheader import BadHeader, read_header, wanted
 from spoolscan.spool import Spool
 from spoolscan.units import Rate
 from spoolscan.users import Hashed, Users
-
-__all__ = ["spool"]  # the fixture
-
-CA = trustme.CA()
-HOST = "gate.site.example"
-SECURE = SETTINGS.but(tls=TLS(certificate="gate.pem"), listen_tls=("127.0.0.1:0",))
-
-
-def certify(spool: Spool) -> bytes:
-    """A new certificate in the spool; returns it as DER."""
-    issued = CA.issue_cert(HOST, "127.0.0.1")
-    issued.private_key_and_cert_chain_pem.write_to_path(Path(spool.root) / "gate.pem")
-    return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode("ascii"))
-
-
-def client_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    CA.configure_trust(context)
-    return context
-
-
-async def in_thread(call: Callable[[], Any]) -> Any:
-    return await asyncio.to_thread(call)
-
-
-def extras(found: Any) -> dict[str, str]:
-    return dict(found.extras)
-
 
 # -- TLS -------------------------------------------------------------------------------------------
 
@@ -100,11 +72,11 @@ async def test_mail_comes_by_starttls_and_by_tls_from_the_first_byte(spool: Spoo
                 client.sendmail("a@b.example", ["bob@site.example"], MESSAGE)
                 client.sendmail("a@b.example", ["bob@site.example"], b"x" * 200_000)
 
-        await in_thread(by_starttls)
-        await in_thread(by_tls)
+        await asyncio.to_thread(by_starttls)
+        await asyncio.to_thread(by_tls)
     for envelope, received, _ in stored(spool):
         assert envelope.protocol == "ESMTPS"
-        version, cipher = extras(envelope)["CIPH"].split(" ")
+        version, cipher = dict(envelope.extras)["CIPH"].split(" ")
         assert version == "TLSv1.3"
         assert f"(using {version} with cipher {cipher})".encode() in received
     assert [body for _, _, body in stored(spool)] == [MESSAGE] * 2 + [b"x" * 200_000 + b"\r\n"]
@@ -181,19 +153,19 @@ async def test_a_renewed_certificate_is_shown_and_a_spoiled_one_is_not(
     first = certify(spool)
     async with receiving(spool, SECURE) as receiver:
         address = receiver.addresses[1]
-        assert await in_thread(lambda: shown(address)) == first
+        assert await asyncio.to_thread(shown, address) == first
         second = certify(spool)
-        assert await in_thread(lambda: shown(address)) == second != first
+        assert await asyncio.to_thread(shown, address) == second != first
         file.write_text("nonsense")
-        assert await in_thread(lambda: shown(address)) == second
+        assert await asyncio.to_thread(shown, address) == second
         with pytest.raises(ConfigError, match=r"gate\.pem"):
             receiver.reload(SECURE.site, SECURE.receiver)
-        assert await in_thread(lambda: shown(address)) == second
+        assert await asyncio.to_thread(shown, address) == second
         file.rename(file.with_name("other.pem"))
-        assert await in_thread(lambda: shown(address)) == second
+        assert await asyncio.to_thread(shown, address) == second
         third = certify(spool)
         receiver.reload(SECURE.site, SECURE.receiver)
-        assert await in_thread(lambda: shown(address)) == third
+        assert await asyncio.to_thread(shown, address) == third
     lines = [record.getMessage() for record in caplog.records]
     assert sum("event=certificate reason=" in line for line in lines) == 2
     assert sum("event=certificate file=" in line for line in lines) >= 1
@@ -220,7 +192,7 @@ async def test_a_stop_does_not_wait_for_a_handshake_that_nobody_makes(spool: Spo
                 await asyncio.sleep(0)
         async with asyncio.timeout(20):  # a handshake has 30 seconds
             await receiver.stop(3600)
-        assert await in_thread(lambda: peer.recv(1)) == b""
+        assert await asyncio.to_thread(peer.recv, 1) == b""
 
 
 @on_loop
@@ -236,7 +208,7 @@ async def test_an_old_version_of_tls_is_refused(spool: Spool) -> None:
 
     async with receiving(spool, settings) as receiver:
         with pytest.raises((ssl.SSLError, OSError)):
-            await in_thread(lambda: work(receiver.addresses[1]))
+            await asyncio.to_thread(work, receiver.addresses[1])
 
 
 @pytest.mark.real
@@ -244,14 +216,14 @@ async def test_an_old_version_of_tls_is_refused(spool: Spool) -> None:
 async def test_openssl_makes_the_handshake_and_talks(spool: Spool) -> None:
     openssl = need("openssl")
     certify(spool)
-    CA.cert_pem.write_to_path(Path(spool.root) / "ca.pem")
+    ca = certificates.trusted(Path(spool.root))
     async with receiving(spool, SECURE) as receiver:
         for place, options in zip(receiver.addresses, (["-starttls", "smtp"], []), strict=True):
             done = await asyncio.to_thread(
                 subprocess.run,
                 [
                     *(openssl, "s_client", "-connect", "{}:{}".format(*place), "-quiet"),
-                    *("-verify_return_error", "-CAfile", f"{spool.root}/ca.pem", "-ign_eof"),
+                    *("-verify_return_error", "-CAfile", ca, "-ign_eof"),
                     *options,
                 ],
                 input=b"QUIT\r\n",
@@ -292,14 +264,14 @@ async def test_who_logs_in_may_send_to_anywhere(
 
     async with receiving(spool, SUBMISSION) as receiver:
         for mechanism in ("plain", "login"):
-            await in_thread(lambda mechanism=mechanism: work(receiver.addresses[1], mechanism))
+            await asyncio.to_thread(work, receiver.addresses[1], mechanism)
         async with connected(receiver) as peer:
             await peer.reply()
             await peer.say(b"EHLO client.example")
             assert (await peer.say(b"AUTH PLAIN AGFsaWNlAHNlY3JldA==")).startswith("538 ")
     for envelope, _, _ in stored(spool):
         assert envelope.protocol == "ESMTPSA"
-        assert extras(envelope)["AUTH"] == "alice"
+        assert dict(envelope.extras)["AUTH"] == "alice"
         assert envelope.recipients == (Recipient("eve@elsewhere.example"),)
     lines = [record.getMessage() for record in caplog.records]
     assert sum("event=login peer=127.0.0.1 user=alice" in line for line in lines) == 2
@@ -324,7 +296,7 @@ async def test_guessing_is_refused_slowly_and_then_not_looked_at(spool: Spool) -
     async with receiving(spool, SUBMISSION) as receiver:
         address = receiver.addresses[1]
         codes = [
-            await in_thread(lambda pair=pair: guess(address, *pair))
+            await asyncio.to_thread(guess, address, *pair)
             for pair in (("alice", "guess"), ("nobody", "secret"), ("alice", "secret"))
         ]
     assert [code for code, _ in codes] == [535, 535, 454]
@@ -346,7 +318,7 @@ async def test_a_spoiled_file_of_users_makes_nobodys_password_wrong(spool: Spool
             return 235
 
     async with receiving(spool, SUBMISSION) as receiver:
-        assert await in_thread(lambda: guess(receiver.addresses[1])) == 454
+        assert await asyncio.to_thread(guess, receiver.addresses[1]) == 454
 
 
 @pytest.mark.real
@@ -463,7 +435,7 @@ async def test_a_socket_that_is_in_use_is_not_taken_away(spool: Spool) -> None:
             with smtplib.LMTP(f"{spool.root}/lmtp.sock") as client:
                 return client.noop()[0]
 
-        assert await in_thread(work) == 250
+        assert await asyncio.to_thread(work) == 250
 
 
 @pytest.mark.real
@@ -597,7 +569,7 @@ async def test_tls_begins_behind_the_header(spool: Spool) -> None:
                 return secure.recv(4).decode()
 
     async with receiving(spool, settings) as receiver:
-        assert await in_thread(lambda: work(receiver.addresses[1])) == "220 "
+        assert await asyncio.to_thread(work, receiver.addresses[1]) == "220 "
 
 
 # -- a mail server before us -----------------------------------------------------------------------
@@ -681,7 +653,7 @@ async def test_postfix_hands_on_who_sent_it_and_speaks_tls(spool: Spool) -> None
             until(lambda: spool.entries("incoming"), "Postfix hands it on", tell=front.log)
 
     async with receiving(spool, settings) as receiver:
-        await in_thread(lambda: work(receiver.addresses[0][1]))
+        await asyncio.to_thread(work, receiver.addresses[0][1])
     ((envelope, received, _),) = stored(spool)
     assert envelope.helo == "origin.example"
     assert envelope.protocol == "ESMTPS"

@@ -18,7 +18,7 @@ from spoolscan.errors import ConfigError
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
-from spoolscan.spool import STATES, Spool
+from spoolscan.spool import Spool
 
 ETC = Path(__file__).parent.parent / "etc" / "templates"
 ARRIVED = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
@@ -27,13 +27,6 @@ UNKNOWN = Outcome(Fate.REFUSED, "5.1.1", "550 5.1.1 no such user", "192.0.2.9:25
 LATE = Outcome(Fate.DEFERRED, "4.4.1", "mail.test:25: connection refused")
 BOB = dsn.Item("bob@example.com", UNKNOWN)
 TEXTS = Templates([ETC])
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    for state in STATES:
-        (tmp_path / state).mkdir()
-    return Spool(tmp_path)
 
 
 def raw_report(

@@ -11,18 +11,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
-from test_receiver import (  # the same world
-    OWN,
-    SETTINGS,
-    Peer,
-    Settings,
-    connected,
-    drafts,
-    on_loop,
-    receiving,
-    spool,
-    stored,
-)
+from loopback import on_loop
+from reception import OWN, SETTINGS, Peer, Settings, connected, drafts, receiving, stored
 
 from spoolscan import disk
 from spoolscan.receiver import descriptors, watermark
@@ -31,8 +21,6 @@ from spoolscan.receiver.rates import Rates
 from spoolscan.receiver.watermark import Watermark
 from spoolscan.spool import Room, Spool
 from spoolscan.units import Rate
-
-__all__ = ["spool"]
 
 FEW = Rate(2, 3600.0)
 MANY = 1000

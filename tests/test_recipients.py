@@ -13,14 +13,13 @@ import certificates
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import free_port
+from loopback import free_port, on_loop
 from name_server import Answer as Record
 from name_server import NameServer
 from postfix_server import PostfixServer
 from smtp_peer import Act, Then
 from smtp_peer import Answer as Answered
 from smtp_peer import Peer as Server
-from test_receiver import on_loop
 
 from spoolscan import config
 from spoolscan.errors import ConfigError, TemporaryFailure

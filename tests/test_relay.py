@@ -12,7 +12,8 @@ import smtplib
 from pathlib import Path as File
 
 import pytest
-from test_receiver import OWN, SETTINGS, Settings, on_loop, receiving, spool
+from loopback import on_loop
+from reception import OWN, SETTINGS, Settings, receiving
 
 from spoolscan.config import Config, Site
 from spoolscan.receiver.address import BadPath, parse_path
@@ -21,8 +22,6 @@ from spoolscan.receiver.events import Mail
 from spoolscan.receiver.judge import make
 from spoolscan.receiver.ruling import Ruling
 from spoolscan.spool import Spool
-
-__all__ = ["spool"]
 
 SITE = Site(hostname="gate.site.example", domains=("site.example",), networks=("192.0.2.0/24",))
 INSIDE = Client(ipaddress.ip_address("192.0.2.1"), trusted=True)

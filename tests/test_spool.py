@@ -31,11 +31,6 @@ DAY = "2026-11-21"
 FOREIGN_ID = "20261121t053000z-d6m01v"
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return spool_in(tmp_path)
-
-
 def until(true: Callable[[], bool]) -> None:
     while not true():
         time.sleep(0.001)

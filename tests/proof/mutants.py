@@ -109,7 +109,7 @@ MUTANTS = (
         "_BROKEN: Final = (errno.EIO, errno.EROFS)",
         "_BROKEN: Final = ()",
         "a disk that failed is believed after a probe only",
-        ("tests/test_receiver.py",),
+        ("tests/test_receiver_trouble.py",),
     ),
     Mutant(
         "disk.py",
