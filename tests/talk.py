@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import (
@@ -44,7 +44,17 @@ TERMS = Terms(
     bare_lf=BareLF.REFUSE,
 )
 HELLO = b"EHLO client.example\r\n"
-ENVELOPE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\nDATA\r\n"
+PATHS = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\n"
+ENVELOPE = PATHS + b"DATA\r\n"
+LHLO = b"LHLO client.example\r\n"
+LENIENT = replace(TERMS, bare_lf=BareLF.NORMALISE)
+WITH_TLS = replace(TERMS, starttls=True, auth=True)
+PROXY = replace(TERMS, proxy=True)
+LMTP = replace(TERMS, lmtp=True)
+
+
+def chunk(data: bytes, *, last: bool = False) -> bytes:
+    return b"BDAT %d%s\r\n%s" % (len(data), b" LAST" if last else b"", data)
 
 
 @dataclass

@@ -41,7 +41,8 @@ from reception import (
     run,
     stored,
 )
-from test_extensions import INJECTED, PATHS, chunk
+from smuggled import INJECTED
+from talk import PATHS, chunk
 
 from spoolscan.config import TLS, Auth
 from spoolscan.envelope import Recipient

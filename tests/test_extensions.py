@@ -15,8 +15,8 @@ import pytest
 import sessionfuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from talk import ENVELOPE, HELLO, TERMS, Talk, cuts, talk
-from test_session import FALSE_ENDS, SMUGGLED
+from smuggled import FALSE_ENDS, INJECTED, SMUGGLED
+from talk import ENVELOPE, HELLO, LHLO, LMTP, PATHS, PROXY, TERMS, WITH_TLS, Talk, chunk, cuts, talk
 
 from spoolscan.domain import a_labels
 from spoolscan.receiver.attributes import NOTHING, Attributes
@@ -26,17 +26,6 @@ from spoolscan.receiver.dotted import BareLF
 from spoolscan.receiver.events import Chunk, Mail, Rcpt, StartTLS, State, Terms
 from spoolscan.receiver.reply import OK, Reply
 from spoolscan.receiver.session import Session
-
-PATHS = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\n"
-SECURE = replace(TERMS, starttls=True, auth=True)
-PROXY = replace(TERMS, proxy=True)
-LMTP = replace(TERMS, lmtp=True)
-LHLO = b"LHLO client.example\r\n"
-
-
-def chunk(data: bytes, *, last: bool = False) -> bytes:
-    return b"BDAT %d%s\r\n%s" % (len(data), b" LAST" if last else b"", data)
-
 
 # -- BDAT (RFC 3030) -------------------------------------------------------------------------------
 
@@ -290,7 +279,7 @@ def test_what_the_sender_wants_to_be_told_is_kept() -> None:
     ],
 )
 def test_a_bad_parameter_of_mail_is_refused(parameters: bytes) -> None:
-    done = talk(HELLO, b"MAIL FROM:<a@b.example> " + parameters + b"\r\n", terms=SECURE)
+    done = talk(HELLO, b"MAIL FROM:<a@b.example> " + parameters + b"\r\n", terms=WITH_TLS)
     assert done.codes[-1] == "501"
     assert done.session.state is State.READY
 
@@ -330,7 +319,7 @@ def test_an_original_recipient_may_be_in_utf8_where_that_was_announced() -> None
 
 
 def test_starttls_is_offered_once_and_begins_the_session_anew() -> None:
-    done = talk(HELLO, b"STARTTLS\r\n", b"MAIL FROM:<>\r\n", HELLO, b"STARTTLS\r\n", terms=SECURE)
+    done = talk(HELLO, b"STARTTLS\r\n", b"MAIL FROM:<>\r\n", HELLO, b"STARTTLS\r\n", terms=WITH_TLS)
     assert done.codes == ["250", "220", "503", "250", "503"]
     before, _, after = done.output.partition(b"220 2.0.0 ")
     assert b"250-STARTTLS" not in after
@@ -339,38 +328,14 @@ def test_starttls_is_offered_once_and_begins_the_session_anew() -> None:
     assert b"250 AUTH PLAIN LOGIN\r\n" in after
 
 
-INJECTED = [
-    b"N",
-    b"\r\n",
-    b"NOOP\r\n",
-    b"RSET\r\n",
-    b"QUIT\r\n",
-    b"EHLO evil.example\r\n",
-    b"LHLO evil.example\r\n",
-    b"MAIL FROM:<evil@x.example>\r\n",
-    b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<boss@site.example>\r\n",
-    PATHS + b"DATA\r\n",
-    PATHS + b"DATA\r\nSubject: evil\r\n\r\nevil\r\n.\r\n",
-    PATHS + chunk(b"evil\r\n", last=True),
-    b"BDAT 5 LAST\r\n",
-    b"STARTTLS\r\n",
-    b"AUTH PLAIN AGEAYg==\r\n",
-    b"XCLIENT ADDR=127.0.0.1\r\n",
-    b"XFORWARD ADDR=127.0.0.1\r\n",
-    b"\0",
-    b"\x16\x03\x01",
-    b"x" * 3000,
-]
-
-
 @pytest.mark.parametrize("injected", INJECTED)
 def test_nothing_said_in_the_clear_behind_starttls_is_heard(injected: bytes) -> None:
     assert len(INJECTED) == 20
-    together = talk(HELLO, b"STARTTLS\r\n" + injected, terms=SECURE)
+    together = talk(HELLO, b"STARTTLS\r\n" + injected, terms=WITH_TLS)
     assert together.codes == ["250", "554"]
     assert together.closed
 
-    session = Session(SECURE)
+    session = Session(WITH_TLS)
     session.greet()
     session.receive_data(HELLO)
     session.next_event()
@@ -384,11 +349,11 @@ def test_nothing_said_in_the_clear_behind_starttls_is_heard(injected: bytes) -> 
 
 def test_without_a_certificate_there_is_no_starttls() -> None:
     assert talk(HELLO, b"STARTTLS\r\n").codes[-1] == "502"
-    assert talk(HELLO, b"STARTTLS now\r\n", terms=SECURE).codes[-1] == "501"
+    assert talk(HELLO, b"STARTTLS now\r\n", terms=WITH_TLS).codes[-1] == "501"
 
 
 def test_a_driver_that_breaks_the_rules_of_tls_is_told() -> None:
-    session = Session(SECURE)
+    session = Session(WITH_TLS)
     session.greet()
     with pytest.raises(RuntimeError):
         session.secured("TLSv1.3 X")
@@ -416,19 +381,21 @@ TLS = (HELLO, b"STARTTLS\r\n", HELLO)
     ],
 )
 def test_a_user_logs_in_under_tls(lines: list[bytes]) -> None:
-    done = talk(*TLS, *(line + b"\r\n" for line in lines), terms=SECURE)
+    done = talk(*TLS, *(line + b"\r\n" for line in lines), terms=WITH_TLS)
     assert [(login.user, login.password) for login in done.logins] == [("alice", "secret")]
     assert done.codes[-1] == "235"
     assert done.session.user == "alice"
     assert "secret" not in repr(done.logins)
-    again = talk(*TLS, *(line + b"\r\n" for line in lines), HELLO, lines[0] + b"\r\n", terms=SECURE)
+    again = talk(
+        *TLS, *(line + b"\r\n" for line in lines), HELLO, lines[0] + b"\r\n", terms=WITH_TLS
+    )
     assert again.codes[-1] == "503"
     assert b"AUTH" not in again.output.rpartition(b"235 ")[2]
 
 
 def test_nobody_logs_in_in_the_clear_or_where_it_is_off() -> None:
-    assert talk(HELLO, b"AUTH PLAIN " + PLAIN + b"\r\n", terms=SECURE).codes[-1] == "538"
-    off = replace(SECURE, auth=False)
+    assert talk(HELLO, b"AUTH PLAIN " + PLAIN + b"\r\n", terms=WITH_TLS).codes[-1] == "538"
+    off = replace(WITH_TLS, auth=False)
     assert talk(*TLS, b"AUTH PLAIN " + PLAIN + b"\r\n", terms=off).codes[-1] == "502"
 
 
@@ -453,20 +420,20 @@ def test_nobody_logs_in_in_the_clear_or_where_it_is_off() -> None:
     ],
 )
 def test_what_is_no_login_is_refused_and_the_session_goes_on(lines: list[bytes], code: str) -> None:
-    done = talk(*TLS, *(line + b"\r\n" for line in lines), b"NOOP\r\n", terms=SECURE)
+    done = talk(*TLS, *(line + b"\r\n" for line in lines), b"NOOP\r\n", terms=WITH_TLS)
     assert done.codes[-2:] == [code, "250"]
     assert done.session.user == ""
 
 
 def test_wrong_passwords_end_the_session() -> None:
-    done = talk(*TLS, *[b"AUTH PLAIN " + WRONG + b"\r\n"] * 5, terms=SECURE)
+    done = talk(*TLS, *[b"AUTH PLAIN " + WRONG + b"\r\n"] * 5, terms=WITH_TLS)
     assert done.codes[-2:] == ["535", "421"]
     assert len(done.logins) == LOGINS
     assert done.closed
 
 
 def test_an_answer_is_not_pipelined() -> None:
-    done = talk(*TLS, b"AUTH LOGIN\r\n", b"YWxpY2U=\r\nc2VjcmV0\r\n", terms=SECURE)
+    done = talk(*TLS, b"AUTH LOGIN\r\n", b"YWxpY2U=\r\nc2VjcmV0\r\n", terms=WITH_TLS)
     assert done.codes[-1] == "554"
     assert done.closed
 
@@ -583,7 +550,7 @@ LINES = [
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from([TERMS, SECURE, PROXY, LMTP, replace(SECURE, proxy=True, lmtp=True)]),
+    st.sampled_from([TERMS, WITH_TLS, PROXY, LMTP, replace(WITH_TLS, proxy=True, lmtp=True)]),
     st.lists(st.one_of(st.sampled_from(LINES), st.binary(max_size=30)), max_size=40),
 )
 def test_no_bytes_make_a_session_with_all_extensions_raise(

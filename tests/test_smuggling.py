@@ -21,7 +21,7 @@ from gateway import INSIDE, OUTSIDE, Gateway
 from hypothesis import given
 from hypothesis import strategies as st
 from postfix_server import PostfixServer
-from test_session import ENVELOPE, HELLO, LENIENT, TERMS, talk
+from talk import ENVELOPE, HELLO, LENIENT, TERMS, talk
 
 from spoolscan import config, envelope, log
 from spoolscan.envelope import Envelope, Recipient
