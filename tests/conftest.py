@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import spool_in
 from clamd_server import ClamdServer
+from gateway import Gateway
 from hypothesis import HealthCheck, settings
 
 from spoolscan.spool import Spool
@@ -20,6 +21,12 @@ settings.load_profile("spoolscan")
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return spool_in(tmp_path)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    """A spool laid out; nothing runs."""
+    return Gateway(tmp_path / "spool", "maildir:maildir")
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ HELLO = b"EHLO client.example\r\n"
 PATHS = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@site.example>\r\n"
 ENVELOPE = PATHS + b"DATA\r\n"
 LHLO = b"LHLO client.example\r\n"
+THREE = b"MAIL FROM:<>\r\n" + b"".join(b"RCPT TO:<%d@d.example>\r\n" % n for n in range(3))
 LENIENT = replace(TERMS, bare_lf=BareLF.NORMALISE)
 WITH_TLS = replace(TERMS, starttls=True, auth=True)
 PROXY = replace(TERMS, proxy=True)

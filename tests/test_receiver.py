@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from loopback import on_loop
 from reception import MESSAGE, OWN, SETTINGS, connected, drafts, need, receiving, run, stored
+from talk import chunk
 
 from spoolscan.envelope import Recipient
 from spoolscan.receiver import trace
@@ -116,6 +117,35 @@ async def test_memory_does_not_grow_with_the_message(spool: Spool) -> None:
         tracemalloc.stop()
     assert len(block) * 400 > 20_000_000
     assert peak < 2_000_000
+
+
+@on_loop
+async def test_what_the_sender_asked_for_is_in_the_envelope(spool: Spool) -> None:
+    async with receiving(spool) as receiver, connected(receiver) as peer:
+        await peer.reply()
+        await peer.say(b"EHLO client.example")
+        line = b"MAIL FROM:<a@b.example> BODY=8BITMIME RET=HDRS ENVID=QQ+2B1 SMTPUTF8"
+        assert (await peer.say(line)).startswith("250 ")
+        line = "RCPT TO:<bøb@site.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+40x".encode()
+        assert (await peer.say(line)).startswith("250 ")
+        assert (await peer.say(b"RCPT TO:<carl@site.example> NOTIFY=NEVER")).startswith("250 ")
+        peer.writer.write(chunk(b"Subject: x\r\n\r\n..\r\n") + chunk(b"end", last=True))
+        assert (await peer.reply()).startswith("250 ")
+        assert (await peer.reply()).startswith("250 2.0.0 queued as ")
+    ((envelope, _, body),) = stored(spool)
+    assert envelope.protocol == "UTF8SMTP"
+    assert envelope.extras[:4] == (
+        ("BTYP", "8BITMIME"),
+        ("UTF8", "yes"),
+        ("RETN", "HDRS"),
+        ("ENVI", "QQ+2B1"),
+    )
+    assert envelope.recipients == (
+        # Of success a stranger is not told: the report would go wherever he says.
+        Recipient("bøb@site.example", extras=(("NTFY", "DELAY"), ("ORCP", "rfc822;b@x"))),
+        Recipient("carl@site.example", extras=(("NTFY", "NEVER"),)),
+    )
+    assert body == b"Subject: x\r\n\r\n..\r\nend\r\n"
 
 
 @pytest.mark.real
