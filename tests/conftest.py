@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import spool_in
 from clamd_server import ClamdServer
+from forwarding import World
 from gateway import Gateway
 from hypothesis import HealthCheck, settings
 
@@ -27,6 +28,12 @@ def spool(tmp_path: Path) -> Spool:
 def gateway(tmp_path: Path) -> Gateway:
     """A spool laid out; nothing runs."""
     return Gateway(tmp_path / "spool", "maildir:maildir")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A spool and a forwarder over it."""
+    return World(tmp_path)
 
 
 @pytest.fixture(scope="session")

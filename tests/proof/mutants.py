@@ -207,14 +207,14 @@ MUTANTS = (
         "message.write_marks(done, SENT)",
         "pass",
         "who has it does not get it again",
-        ("tests/test_forwarder.py",),
+        ("tests/test_recipient_by_recipient.py",),
     ),
     Mutant(
         "forwarder/removals.py",
         'self._spool.sync("outgoing")',
         "pass",
         "what is done with does not come back",
-        ("tests/test_forwarder.py",),
+        ("tests/test_recipient_by_recipient.py",),
     ),
     Mutant(
         "spool.py",
@@ -236,7 +236,7 @@ MUTANTS = (
         "if not waiting:",
         "if True:",
         "nothing is removed while somebody waits for it",
-        ("tests/test_forwarder.py",),
+        ("tests/test_recipient_by_recipient.py",),
     ),
     Mutant(
         "forwarder/maildir.py",
