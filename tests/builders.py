@@ -12,6 +12,9 @@ from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.teller import Teller
 from spoolscan.spool import STATES, Spool
 
+DAY = "2026-11-21"
+FOREIGN_ID = "20261121t053000z-d6m01v"  # of no message that was put here
+
 
 def message(text: str = "Good day.", subject: str = "hello") -> bytes:
     """A small plain one, as it lies in the spool: CRLF line ends, dots unstuffed."""
