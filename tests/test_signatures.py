@@ -1,12 +1,11 @@
 """Signatures kept new: what is put in force, and six ways in which an update is spoiled.
 
-The sources are files and a real HTTPS server; minisign's signatures are made here by Ed25519, and
-gpg's by gpg(1).
+The sources are files and a real HTTPS server; minisign's signatures are made by Ed25519, and gpg's
+by gpg(1).
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import http.server
 import json
@@ -15,19 +14,15 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trustme
-from clamd_server import ClamdServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from lying_clamd import lying_clamd
-from name_server import NameServer
+from signing import NOW, Site, laid_out, minisig, rules
 
 from spoolscan import cli, config
 from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
-from spoolscan.jobs import runner, signatures
 from spoolscan.jobs.summary import report
 from spoolscan.scanner.engines import Sample, build
 from spoolscan.scanner.engines.hashes import parse
@@ -35,79 +30,11 @@ from spoolscan.scanner.engines.proof import EICAR
 from spoolscan.signatures import known
 from spoolscan.signatures.fetch import fetch
 from spoolscan.signatures.trial import harmless
-from spoolscan.spool import Spool
-
-NOW = 1_795_000_000.0
-SECRET = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-NUMBER = b"8 digits"
-KEY = base64.b64encode(b"Ed" + NUMBER + SECRET.public_key().public_bytes_raw()).decode()
-
-
-def rules(word: str, serial: int | None) -> bytes:
-    head = f"// serial: {serial}\n" if serial is not None else ""
-    return f'{head}rule found {{ strings: $a = "{word}" condition: $a }}\n'.encode()
-
-
-def minisig(
-    data: bytes, at: int = 0, secret: Ed25519PrivateKey = SECRET, way: bytes = b"ED"
-) -> bytes:
-    """As `minisign -S` writes it."""
-    own = secret.sign(hashlib.blake2b(data).digest() if way == b"ED" else data)
-    comment = f"timestamp:{at}\tfile:x"
-    whole = base64.b64encode(secret.sign(own + comment.encode())).decode()
-    text = base64.b64encode(way + NUMBER + own).decode()
-    return f"untrusted comment: x\n{text}\ntrusted comment: {comment}\n{whole}\n".encode()
-
-
-class Site:
-    """A spool, a source, and what its job says."""
-
-    def __init__(self, root: Path, published: Path) -> None:
-        self.root = root
-        self.published = published
-        self.spool = Spool(root)
-        self.target = root / "etc" / "rules" / "fetched-partner.yar"
-
-    def use(self, signed_by: str = f"minisign:{KEY}", url: str = "", more: str = "") -> None:
-        """One source, and ``more`` lines of settings."""
-        text = (self.root / config.FILE).read_text()
-        head = text.partition("#--test--")[0]
-        url = url or f"file:{self.published}"
-        source = (
-            f'[[signatures.source]]\nname = "partner"\nurl = "{url}"\nsigned_by = "{signed_by}"\n'
-        )
-        (self.root / config.FILE).write_text(f"{head}#--test--\n{source}{more}")
-
-    def publish(self, data: bytes, signature: bytes | None = None) -> None:
-        self.published.write_bytes(data)
-        self.sign(minisig(data) if signature is None else signature)
-
-    def sign(self, signature: bytes, suffix: str = ".minisig") -> None:
-        self.published.with_name(self.published.name + suffix).write_bytes(signature)
-
-    def update(self, now: float = NOW) -> str:
-        when = datetime.fromtimestamp(now, UTC)
-        return runner.run("signatures", signatures.run, config.load(self.root), self.spool, when)
-
-    def notices(self) -> list[str]:
-        found = []
-        for entry in self.spool.entries("outgoing"):
-            with self.spool.open("outgoing", entry.queue_id) as message:
-                found.append(message.read().decode())
-        return found
-
-    def finds(self, data: bytes) -> list[str]:
-        """What the engine of this spool says of it."""
-        [engine] = build(config.load(self.root).engines())
-        return [finding.name for finding in engine.scan([Sample(("1",), data)])]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    assert cli.main(["init", str(tmp_path / "spool"), "--domain", "example.com"]) == 0
-    site = Site(tmp_path / "spool", tmp_path / "partner.yar")
-    site.use()
-    return site
+    return laid_out(tmp_path)
 
 
 @pytest.fixture
@@ -431,75 +358,6 @@ def test_what_breaks_off_or_is_not_there_or_leads_astray_is_a_failure(
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(TemporaryFailure, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(f"{url}/large", 1000, 10)
-
-
-# -- ClamAV ------------------------------------------------------------------------------------
-
-
-def clamav(site: Site, address: str, servers: str = "", more: str = "") -> None:
-    path = site.root / config.FILE
-    text = (
-        path.read_text()
-        .partition("#--test--")[0]
-        .replace("#servers = []", f"servers = [{servers}]")
-    )
-    text = text.replace("[signatures]\n", f"[signatures]\n{more}")
-    path.write_text(f'{text}#--test--\n[[engine]]\nkind = "clamd"\naddress = "{address}"\n')
-
-
-VERSION = b"ClamAV 1.4.3/27800/Fri Nov 13 09:00:00 2026\0"
-RECORD = "current.cvd.clamav.net TXT"
-
-
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        ('"1.4.3:62:27803:1795000000:1:90:49192:339"', "of 2026-11-13, 3 behind ClamAV"),
-        ('"nonsense"', "of 2026-11-13; does freshclam run?"),
-        (None, "of 2026-11-13; does freshclam run?"),
-        ('"1.4.3:62:27800:1795000000:1:90:49192:339"', None),
-    ],
-)
-def test_a_clamd_with_old_signatures_is_told_of(
-    site: Site, tmp_path: Path, record: str | None, said: str | None
-) -> None:
-    records = {RECORD: [record]} if record else {}
-    now = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
-    with NameServer(records) as server, lying_clamd(tmp_path, VERSION) as path:
-        clamav(site, f"unix:{path}", f'"{server.place}"')
-        words = site.update(now)
-        assert server.asked == [RECORD]
-    assert site.notices() == [] if said is None else said in site.notices()[0]
-    assert ("trouble" in words) == (said is not None)
-
-
-@pytest.mark.real
-def test_a_real_clamd_is_told_to_reload_and_asked_how_new_it_is(
-    site: Site, clamd: ClamdServer
-) -> None:
-    clamav(site, f"unix:{clamd.path}", more='reload = true\nrecord = ""\n')
-    assert "trouble" not in site.update()
-    (one,) = known.read(site.spool).values()
-    assert one.words.startswith("ClamAV ")
-
-
-def test_a_clamd_that_is_down_is_trouble_and_no_failure_of_the_job(site: Site) -> None:
-    clamav(site, "unix:/nobody/here", more='record = ""\n')
-    assert "clamd does not answer" in site.update()
-    assert "clamd at unix:/nobody/here" in site.notices()[0]
-
-
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        ('["sh", "-c", "echo all new"]', "freshclam: as it was"),
-        ('["sh", "-c", "echo no network; exit 2"]', "exit status 2: no network"),
-        ('["/no/such/freshclam"]', "No such file"),
-    ],
-)
-def test_freshclam_is_run_and_its_last_words_are_told(site: Site, argv: str, said: str) -> None:
-    clamav(site, "unix:/nobody/here", more=f'freshclam = {argv}\nrecord = ""\n')
-    assert said in site.update()
 
 
 def test_state_that_cannot_be_read_is_none(site: Site) -> None:
