@@ -1,4 +1,4 @@
-"""Archives that borrowed tools open, those we read ourselves, and the box the tools run in."""
+"""Archives that borrowed tools open."""
 
 from __future__ import annotations
 
@@ -14,23 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from unpacking import THE_FILE, causes, found_in, needs_7zip, needs_library, packed
 
 from spoolscan.cli.specimens import (
     NAME,
     PAYLOAD,
-    ar,
     cabinet,
     compound,
-    compressed,
-    cpio,
-    iso,
-    lz4,
     lzh,
     partitioned,
     patched,
     rar,
     seven_zip,
-    tarred,
     vhd,
     xar,
     zipped,
@@ -39,12 +34,11 @@ from spoolscan.scanner import content
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.patterns import Patterns
-from spoolscan.scanner.unpack import Member, capabilities, library, program, unpack, zstd
-from spoolscan.scanner.unpack.listed import SEVEN_ZIP, UNAR
+from spoolscan.scanner.unpack import Member, capabilities, program
+from spoolscan.scanner.unpack.listed import UNAR
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.verdict import Cause, Doubt, Verdict
 
-THE_FILE = Member(NAME, PAYLOAD)
 STORED: dict[str, Callable[[], bytes]] = {
     "RAR": rar,
     "7z": seven_zip,
@@ -52,31 +46,6 @@ STORED: dict[str, Callable[[], bytes]] = {
     "LZH": lzh,
 }
 each_archive = pytest.mark.parametrize("archive", STORED.values(), ids=STORED)
-
-needs_library = pytest.mark.skipif(library.missing() is not None, reason="needs libarchive.so.13")
-needs_box = pytest.mark.skipif(not program.box_works(), reason="needs bubblewrap, and leave to use")
-needs_7zip = pytest.mark.skipif(SEVEN_ZIP.missing() is not None, reason="needs 7zz and bubblewrap")
-needs_zstd = pytest.mark.skipif(zstd.missing() is not None, reason="needs python zstandard")
-
-
-def found_in(data: bytes, bounds: Bounds = Bounds()) -> list[Member | Doubt]:
-    return list(unpack(data, Budget(bounds)))
-
-
-def causes(data: bytes) -> set[Cause]:
-    return {item.cause for item in found_in(data) if isinstance(item, Doubt)}
-
-
-def packed(folder: Path, packer: str, *argv: str) -> bytes:
-    """What a real packer makes of the payload; "ARCHIVE" stands for the file it is to write."""
-    if shutil.which(packer) is None:
-        pytest.skip(f"needs {packer}")
-    (folder / NAME).write_bytes(PAYLOAD)
-    archive = folder / "packed"
-    words = [word.replace("ARCHIVE", str(archive)) for word in argv]
-    subprocess.run([packer, *words], cwd=folder, capture_output=True, check=True)
-    (made,) = folder.glob("packed*")  # some put an ending to the name
-    return made.read_bytes()
 
 
 # --- what libarchive opens
@@ -297,167 +266,6 @@ def test_whatever_is_known_for_an_archive_is_opened_or_a_doubt() -> None:
     assert silent == []
 
 
-# --- the box
-
-
-def run(*argv: str, most: int | None = None, bounds: Bounds = Bounds()) -> program.Result:
-    return program.run(argv, PAYLOAD, Meter(Budget(bounds), 1 << 20), most=most)
-
-
-@needs_box
-def test_a_program_finds_the_archive_and_little_else() -> None:
-    assert run("/usr/bin/cat", program.ARCHIVE).output == PAYLOAD
-    there = run("/usr/bin/ls", "/").output.decode().split()
-    assert set(there) == {"dev", "etc", "in", "lib", "lib64", "proc", "tmp", "usr"}
-    assert run("/usr/bin/ls", "/etc").output == b"passwd\n"
-    assert run("/usr/bin/cat", "/proc/net/dev").output.count(b":") == 1  # loopback
-    assert b"PYTEST" not in run("/usr/bin/env").output
-
-
-@needs_box
-@pytest.mark.parametrize("path", ["/in/archive", "/usr/new", "/etc/passwd", "/new"])
-def test_a_program_writes_nothing(path: str) -> None:
-    assert not run("/usr/bin/cp", "/usr/bin/true", path).good
-
-
-@needs_box
-def test_a_program_that_fails_is_not_good() -> None:
-    assert not run("/usr/bin/false").good
-    assert not run("/usr/bin/no-such-program").good
-    assert not run("/usr/bin/yes", most=1 << 20).good
-    assert not run("/usr/bin/sh", "-c", "kill -9 $$").good
-
-
-@needs_box
-def test_a_program_that_gives_no_end_meets_the_bounds() -> None:
-    with pytest.raises(LimitReached, match="decoded bytes"):
-        run("/usr/bin/yes", bounds=Bounds(decoded_bytes=1 << 20))
-
-
-@needs_box
-def test_a_program_that_hangs_meets_the_clock_and_leaves_nothing_running() -> None:
-    def children() -> set[str]:
-        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
-
-    before = children()  # servers that other tests share, perhaps
-    with pytest.raises(LimitReached, match="seconds"):
-        run("/usr/bin/sh", "-c", "trap '' TERM; sleep 1000 & wait", bounds=Bounds(seconds=0.5))
-    assert children() <= before
-
-
-# --- formats we read ourselves
-
-
-def test_an_lz4_sequence_may_repeat_what_it_is_just_writing() -> None:
-    assert found_in(lz4(b"\x24ab\2\0\x10!")) == [Member("", b"ab" + b"ab" * 4 + b"!")]
-
-
-def test_an_lz4_block_that_points_before_its_beginning_is_broken() -> None:
-    assert causes(lz4(b"\x14a\2\0\x10!")) == {Cause.UNREADABLE}
-
-
-def test_a_code_of_compress_may_stand_for_the_string_it_is_just_making() -> None:
-    assert found_in(compressed([97, 257, 258, 98])) == [Member("", b"aaaaaab")]
-
-
-def test_a_code_of_compress_that_stands_for_nothing_is_broken() -> None:
-    assert causes(compressed([97, 400])) == {Cause.UNREADABLE}
-
-
-@pytest.mark.parametrize("bits", ["10", "12", "16"])
-def test_what_compress_packs_is_unpacked(tmp_path: Path, bits: str) -> None:
-    if shutil.which("compress") is None:
-        pytest.skip("needs compress, of the package ncompress")
-    text = b"".join(b"%d bottles of beer on the wall\n" % number for number in range(9000))
-    run = subprocess.run(
-        ["compress", f"-b{bits}", "-c"],
-        input=text + os.urandom(9999),
-        capture_output=True,
-        check=True,
-    )
-    (member,) = found_in(run.stdout)
-    assert isinstance(member, Member)
-    assert member.data.startswith(text)
-
-
-@pytest.mark.parametrize("form", ["newc", "crc", "odc", "bin"])
-def test_what_cpio_packs_is_unpacked(tmp_path: Path, form: str) -> None:
-    if shutil.which("cpio") is None:
-        pytest.skip("needs cpio")
-    (tmp_path / NAME).write_bytes(PAYLOAD)
-    run = subprocess.run(
-        ["cpio", "-o", "-H", form],
-        input=NAME.encode(),
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-    assert found_in(run.stdout) == [THE_FILE]
-
-
-def test_a_cpio_archive_behind_another_one_is_read_on() -> None:
-    assert found_in(cpio("one.txt", b"1") + cpio()) == [Member("one.txt", b"1"), THE_FILE]
-
-
-def test_long_names_in_an_ar_are_found() -> None:
-    table = ("/", b"a_rather_long_name.exe/\n")
-    archive = ar(table, ("/0", PAYLOAD)).replace(b"//              ", b"//              ")
-    archive = archive.replace(b"/0/ ", b"/0  ")
-    assert found_in(archive) == [Member("a_rather_long_name.exe", PAYLOAD)]
-
-
-def test_a_disc_image_whose_directory_contains_itself_ends() -> None:
-    image = iso()
-    circle = bytearray(image[18 * 2048 : 18 * 2048 + 34])
-    circle[33:34] = b"X"
-    at = image.index(NAME.encode()) - 33
-    circular = image[: at + image[at]] + bytes(circle) + image[at + image[at] + 34 :]
-    assert found_in(circular) == [THE_FILE]
-
-
-def test_a_disc_image_cut_short_is_a_doubt() -> None:
-    assert Cause.UNREADABLE in causes(iso()[:-2048])
-
-
-@pytest.mark.parametrize("archive", [cpio(), ar(), iso()], ids=["cpio", "ar", "ISO 9660"])
-def test_an_archive_cut_short_is_a_doubt(archive: bytes) -> None:
-    assert Cause.UNREADABLE in causes(archive.rstrip(b"\0")[:-200])
-
-
-@needs_zstd
-def test_zstandard_in_a_zip_is_opened() -> None:
-    frame = b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", len(PAYLOAD) - 256)
-    frame += (len(PAYLOAD) << 3 | 1).to_bytes(3, "little") + PAYLOAD
-    archive = zipped((NAME, frame), method=0)
-    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
-        archive = patched(archive, signature, offset, struct.pack("<H", 93))
-        sizes = struct.pack("<LLL", zlib.crc32(PAYLOAD), len(frame), len(PAYLOAD))
-        archive = patched(archive, signature, offset + 6, sizes)
-    assert found_in(archive) == [THE_FILE]
-
-
-# --- bombs
-
-
-def zstd_bomb() -> bytes:
-    block = (0x20000 << 3 | 2).to_bytes(3, "little") + b"\0"
-    return b"\x28\xb5\x2f\xfd\0\x70" + block * 9999
-
-
-@pytest.mark.parametrize(
-    "bomb",
-    [
-        pytest.param(zstd_bomb(), marks=needs_zstd, id="zstd"),
-        pytest.param(lz4(*[b"\x1fa\1\0" + b"\xff" * 250 + b"\0\x10!"] * 9999), id="LZ4"),
-        pytest.param(compressed([97, *range(257, 455)] * 99), id="compress"),
-        pytest.param(iso(*[(f"{number}", PAYLOAD * 9) for number in range(9)]), id="ISO 9660"),
-    ],
-)
-def test_a_bomb_ends_at_the_bounds(bomb: bytes) -> None:
-    with pytest.raises(LimitReached):
-        found_in(bomb, Bounds(decoded_bytes=1 << 16, seconds=5))
-
-
 @needs_7zip
 @needs_library
 def test_a_bomb_in_7z_ends_at_the_bounds(tmp_path: Path) -> None:
@@ -465,9 +273,3 @@ def test_a_bomb_in_7z_ends_at_the_bounds(tmp_path: Path) -> None:
     archive = packed(tmp_path, "7zz", "a", "ARCHIVE", "zeros")
     with pytest.raises(LimitReached, match="times its size"):
         found_in(archive)
-
-
-def test_a_tar_in_a_disc_image_in_a_cpio_is_no_archive_of_a_tool() -> None:
-    assert found_in(cpio("a.iso", iso(("a.tar", tarred())))) == [
-        Member("a.iso", iso(("a.tar", tarred())))
-    ]

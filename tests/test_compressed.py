@@ -9,29 +9,15 @@ import subprocess
 import zlib
 
 import pytest
+from unpacking import causes, found_in
 
-from spoolscan.cli.specimens import (
-    NAME,
-    PAYLOAD,
-    kwaj,
-    lzop,
-    packed_by_pack,
-    snappy,
-)
-from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
-from spoolscan.scanner.unpack import Member, unpack
-from spoolscan.verdict import Cause, Doubt
+from spoolscan.cli.specimens import NAME, PAYLOAD, kwaj, lzop, packed_by_pack, snappy
+from spoolscan.scanner.bounds import Bounds, LimitReached
+from spoolscan.scanner.unpack import Member
+from spoolscan.verdict import Cause
 
 NOISE = random.Random(20261121).randbytes(9999)  # noqa: S311  # no secret
 TEXT = b"".join(b"%d bottles of beer on the wall\n" % number for number in range(9000)) + NOISE
-
-
-def found_in(data: bytes, bounds: Bounds = Bounds()) -> list[Member | Doubt]:
-    return list(unpack(data, Budget(bounds)))
-
-
-def causes(data: bytes) -> set[Cause]:
-    return {item.cause for item in found_in(data) if isinstance(item, Doubt)}
 
 
 def piped(text: bytes, *argv: str) -> bytes:

@@ -10,6 +10,7 @@ import itertools
 import zlib
 
 import pytest
+from unpacking import THE_FILE, causes, found_in
 
 from spoolscan import share
 from spoolscan.cli.specimens import NAME, PAYLOAD, object_stream, onenote, pdf, pdf_stream
@@ -20,16 +21,7 @@ from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.scanner.unpack.pdfcrypt import _rc4 as rc4
 from spoolscan.verdict import Cause, Doubt
 
-THE_FILE = Member(NAME, PAYLOAD)
 CATALOG = b"<< /Type /Catalog >>"
-
-
-def found_in(data: bytes, bounds: Bounds = Bounds()) -> list[Member | Doubt]:
-    return list(unpack(data, Budget(bounds)))
-
-
-def causes(data: bytes) -> set[Cause]:
-    return {item.cause for item in found_in(data) if isinstance(item, Doubt)}
 
 
 def embedded(packed: bytes, filters: bytes) -> bytes:
