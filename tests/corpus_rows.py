@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FOLDER = Path(os.environ.get("SPOOLSCAN_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 
 
@@ -69,6 +71,15 @@ def rows() -> tuple[Row, ...]:
         return ()
     with (FOLDER / "ORACLE.jsonl").open(encoding="utf-8") as lines:
         return tuple(_read(lines))
+
+
+def samples(*kinds: str) -> Iterator[tuple[Row, bytes]]:
+    """Those of these kinds; skips the test where there is no corpus."""
+    if reason := absent():
+        pytest.skip(reason)
+    for row in rows():
+        if row.kind in kinds:
+            yield row, (FOLDER / row.path).read_bytes()
 
 
 def _read(lines: Iterator[str] | Any) -> Iterator[Row]:

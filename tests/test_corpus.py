@@ -13,10 +13,12 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from corpus_rows import Row, absent, rows
+from corpus_rows import Row, absent, rows, samples
 
 from spoolscan import share
 from spoolscan.config import Config
+from spoolscan.scanner import mime
+from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.inspect import Inspection, Tools, inspect
 from spoolscan.scanner.patterns import Patterns
 from spoolscan.scanner.toolbox import Toolbox
@@ -246,3 +248,31 @@ def test_the_content_of_real_mail_is_taken_for_no_harm() -> None:
         return report(row.path).verdict is not Verdict.CLEAN
 
     assert failing(mails("real mail"), suspected) == set()
+
+
+def test_real_mail_is_never_in_doubt() -> None:
+    doubted = {
+        row.path for row, data in samples("real mail") if mime.read(data, Budget(Bounds())).doubts
+    }
+    assert not doubted
+
+
+def test_every_hidden_attachment_is_a_part_of_its_own() -> None:
+    missed = []
+    for row, data in samples("evasion"):
+        if "hide-content" not in row.path or b"filename=" not in data:
+            continue
+        found = [
+            part
+            for part in mime.read(data, Budget(Bounds())).parts
+            if any(
+                b"eicar.zip" in header.value
+                for header in part.headers
+                if header.name.startswith("content-")
+            )
+        ]
+        if not any(
+            part.kind in ("leaf", "raw", "message") and part.end > part.start for part in found
+        ):
+            missed.append(row.path)
+    assert not missed

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import unicodedata
-from pathlib import Path
 
 import pytest
+from corpus_rows import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +15,6 @@ from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.names import Names
 from spoolscan.verdict import Cause
 
-CORPUS = Path(os.environ.get("SPOOLSCAN_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 DISPOSITION = b"Content-Disposition: attachment; "
 
 
@@ -290,23 +287,18 @@ def test_any_member_name_gives_clean_lines(name: str) -> None:
 
 @pytest.mark.corpus
 def test_names_that_most_parsers_see_in_the_corpus_are_found() -> None:
-    oracle = CORPUS / "ORACLE.jsonl"
-    if not oracle.is_file():
-        pytest.skip(f"no corpus at {CORPUS}: set SPOOLSCAN_CORPUS")
     missed = []
-    with oracle.open() as rows:
-        for row in map(json.loads, rows):
-            if row["kind"] != "evasion" or row["path"].endswith("1652908061.4bI1.eml"):
-                continue  # that one holds its only name in yEnc
-            data = (CORPUS / row["path"]).read_bytes()
-            budget = Budget(Bounds())
-            readings = {
-                unicodedata.normalize("NFC", reading)
-                for part in mime.read(data, budget).parts
-                for reading in names.of_part(part.headers, budget).readings
-            }
-            expected = (row["own"] or {}).get("names") or []
-            missed += [(row["path"], name) for name in expected if name not in readings]
+    for row, data in samples("evasion"):
+        if row.path.endswith("1652908061.4bI1.eml"):
+            continue  # that one holds its only name in yEnc
+        budget = Budget(Bounds())
+        readings = {
+            unicodedata.normalize("NFC", reading)
+            for part in mime.read(data, budget).parts
+            for reading in names.of_part(part.headers, budget).readings
+        }
+        expected = row.own.get("names") or []
+        missed += [(row.path, name) for name in expected if name not in readings]
     assert not missed
 
 

@@ -1,4 +1,4 @@
-"""Containers as senders of viruses make them: tar, text, S/MIME, shortcuts; and the whole corpus."""
+"""Containers as senders of viruses make them: tar, text, S/MIME, shortcuts; and the corpus."""
 
 from __future__ import annotations
 
