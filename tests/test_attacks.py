@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from asking import Asked
-from builders import disposer_of, envelope, names, put, spool_in
+from builders import disposer_of, envelope, put, spool_in
 
 from spoolscan import config, log
 from spoolscan.cli.init import lay_out
@@ -24,7 +24,6 @@ from spoolscan.config import Notices
 from spoolscan.envelope import ScanMark
 from spoolscan.errors import TemporaryFailure
 from spoolscan.notices import Notifier, Templates
-from spoolscan.receiver.server import Receiver
 from spoolscan.scanner.answer import DecodedPart
 from spoolscan.scanner.bounds import Bounds
 from spoolscan.scanner.daemon import Scanner
@@ -350,127 +349,3 @@ def test_a_disk_too_full_for_the_parts_costs_no_second_notice_to_the_sender_eith
         (tmp_path / "away").rename(quarantine)
         disposer.dispose(message, report)
     assert len(lying(world.spool, "outgoing")) == 2
-
-
-# -- peers that drip -------------------------------------------------------------------------------
-
-
-async def drip(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop: bytes = b"x"
-) -> bytes:
-    """A byte now and then, as long as we are let; what we are told."""
-
-    async def pour() -> None:
-        while True:
-            writer.write(drop)
-            await writer.drain()
-            await asyncio.sleep(0.05)
-
-    pouring = asyncio.create_task(pour())
-    try:
-        async with asyncio.timeout(30):
-            while (line := await reader.readline()).startswith(b"250 "):
-                pass
-            return line
-    finally:
-        pouring.cancel()
-        await asyncio.gather(pouring, return_exceptions=True)
-        writer.transport.abort()
-
-
-def receiver(spool: Spool, **settings: object) -> Receiver:
-    site = config.Site(hostname="gate.example.com", domains=("example.com",), networks=())
-    return Receiver(
-        site,
-        config.Receiver(listen=("127.0.0.1:0",), reverse_lookup=False).model_copy(update=settings),
-        spool,
-    )
-
-
-def test_a_command_that_drips_in_is_not_waited_for(tmp_path: Path) -> None:
-    async def work() -> bytes:
-        place = receiver(spool_in(tmp_path), command_timeout=0.5)
-        await place.start()
-        try:
-            reader, writer = await asyncio.open_connection(*place.addresses[0])
-            await reader.readline()
-            return await drip(reader, writer)
-        finally:
-            await place.stop(0)
-
-    assert asyncio.run(work()).startswith(b"421 4.4.2 ")
-
-
-def test_a_message_that_drips_in_is_not_waited_for(tmp_path: Path) -> None:
-    spool = spool_in(tmp_path)
-
-    async def work() -> bytes:
-        place = receiver(spool, data_timeout=0.5)
-        await place.start()
-        try:
-            reader, writer = await asyncio.open_connection(*place.addresses[0])
-            for line in (
-                b"HELO a",
-                b"MAIL FROM:<a@example.net>",
-                b"RCPT TO:<b@example.com>",
-                b"DATA",
-            ):
-                await reader.readline()
-                writer.write(line + b"\r\n")
-            assert (await reader.readline()).startswith(b"354 ")
-            return await drip(reader, writer)
-        finally:
-            await place.stop(0)
-
-    assert asyncio.run(work()).startswith(b"421 4.4.2 ")
-    assert names(spool, "tmp") == []
-
-
-def test_a_message_that_drips_in_by_chunks_is_not_waited_for(tmp_path: Path) -> None:
-    """Each chunk is answered, and none of the answers begins the time anew."""
-    spool = spool_in(tmp_path)
-
-    async def work() -> bytes:
-        place = receiver(spool, data_timeout=0.5, min_rate=10_000)
-        await place.start()
-        try:
-            reader, writer = await asyncio.open_connection(*place.addresses[0])
-            await reader.readline()
-            writer.write(b"EHLO a\r\n")
-            while (await reader.readline())[3:4] != b" ":
-                pass
-            for line in (b"MAIL FROM:<a@example.net>", b"RCPT TO:<b@example.com>"):
-                writer.write(line + b"\r\n")
-                assert (await reader.readline()).startswith(b"250 ")
-            return await drip(reader, writer, b"BDAT 1\r\nx")
-        finally:
-            await place.stop(0)
-
-    assert asyncio.run(work()).startswith(b"421 4.4.2 ")
-    assert names(spool, "tmp") == []
-
-
-def test_a_crowd_of_silent_peers_leaves_room_for_honest_ones(tmp_path: Path) -> None:
-    async def work() -> bytes:
-        place = receiver(spool_in(tmp_path), connections=4, stress_timeout=0.2)
-        await place.start()
-        crowd = []
-        try:
-            for _ in range(4):
-                crowd.append(await asyncio.open_connection(*place.addresses[0]))
-                await crowd[-1][0].readline()
-            for reader, _ in crowd:  # those who came first, too, are given less time now
-                assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"421 4.4.2 ")
-            for _, writer in crowd:
-                writer.transport.abort()
-            while True:
-                reader, writer = await asyncio.open_connection(*place.addresses[0])
-                crowd.append((reader, writer))
-                if not (banner := await reader.readline()).startswith(b"421"):
-                    return banner
-        finally:
-            for _, writer in crowd:
-                writer.transport.abort()
-            await place.stop(0)
-
-    assert asyncio.run(work()).startswith(b"220 ")
