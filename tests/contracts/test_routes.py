@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from deliveries import ALICE, BOTH, MESSAGE, Told, made, mail
 from name_server import NameServer
-from smtp_peer import Act, Peer
+from smtp_peer import Peer
 
-from spoolscan.config import Forwarder, Timeouts
-from spoolscan.errors import ConfigError, Corrupt, TemporaryFailure
-from spoolscan.forwarder import routes
-from spoolscan.forwarder.delivery import ConnectionLost, Fate, Mail, NextHopDown, Outcome, Route
-from spoolscan.nexthop.table import Table
-
-MESSAGE = b"Received: by me.test id 1\r\nSubject: dots\r\n\r\n.\r\n..a\r\n.b\r\n\r\n.\r\n"
-ALICE = "alice@example.org"
-BOTH = ("bob@example.com", "carol@example.com")
+from spoolscan.config import Timeouts
+from spoolscan.errors import Corrupt, TemporaryFailure
+from spoolscan.forwarder.delivery import Fate, Mail, NextHopDown, Outcome, Route
 
 
 @dataclass
@@ -34,21 +29,6 @@ class Got:
     sender: str
     recipients: tuple[str, ...]
     data: bytes
-
-
-@dataclass
-class Told:
-    """Takes outcomes as the daemon does."""
-
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-
-    async def __call__(self, known: Mapping[int, Outcome]) -> None:
-        assert not self.outcomes.keys() & known, "a recipient has one outcome"
-        self.outcomes.update(known)
-
-    @property
-    def fates(self) -> dict[int, Fate]:
-        return {index: outcome.fate for index, outcome in self.outcomes.items()}
 
 
 class Far:
@@ -198,24 +178,6 @@ def far(request: pytest.FixtureRequest, tmp_path: Path) -> Far:
     return FAR[request.param](tmp_path)
 
 
-def made(url: str, **values: object) -> Route:
-    line = Table.parse(f"* {url}", "routes", "").find("")
-    return routes.Maker("me.test", Forwarder(**values)).make_line(line, "")
-
-
-def mail(
-    *chunks: bytes, sender: str = ALICE, to: Sequence[str] = BOTH, fails: Exception | None = None
-) -> Mail:
-    async def content() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-        if fails is not None:
-            raise fails
-
-    size = sum(map(len, chunks))
-    return Mail("id", sender, tuple(enumerate(to)), size, eight_bit=False, content=content)
-
-
 def deliver(far: Far, item: Mail, told: Told) -> None:
     async def work(route: Route) -> None:
         await route.deliver(item, told)
@@ -355,141 +317,3 @@ def test_what_is_raised_on_being_told_ends_the_attempt(far: Far) -> None:
             await route.deliver(mail(MESSAGE), full)
 
     with_route(far, work)
-
-
-# What only routes with connections do
-
-
-def counting(peer: Peer, item: Mail, times: int, **values: int) -> int:
-    """Connections used for so many deliveries, one after another."""
-
-    async def main() -> None:
-        async with peer:
-            route = made(f"smtp://127.0.0.1:{peer.port}", **values)
-            for _ in range(times):
-                told = Told()
-                await route.deliver(item, told)
-                assert set(told.fates.values()) == {Fate.DELIVERED}
-            await route.close()
-
-    asyncio.run(main())
-    return peer.connections
-
-
-def test_a_connection_carries_many_messages_but_not_too_many() -> None:
-    assert counting(Peer(), mail(MESSAGE), 10) == 1
-    assert counting(Peer(), mail(MESSAGE), 10, messages=5) == 2
-
-
-def test_a_connection_that_is_idle_is_left_politely() -> None:
-    async def main() -> None:
-        async with Peer() as peer:
-            route = made(f"smtp://127.0.0.1:{peer.port}", idle=0)
-            await route.deliver(mail(MESSAGE), Told())
-            while peer.open:
-                await asyncio.sleep(0.01)
-            assert peer.commands[-1] == "QUIT"
-            await route.close()
-
-    asyncio.run(main())
-
-
-def test_a_connection_the_server_closed_meanwhile_is_replaced_without_fuss() -> None:
-    peer = Peer()
-
-    def hurried(sender: str) -> str | Act:
-        return Act.DROP if peer.connections == 1 and peer.deliveries else "250 ok"
-
-    peer.answers["MAIL"] = hurried
-    assert counting(peer, mail(MESSAGE), 2) == 2
-    assert len(peer.deliveries) == 2
-
-
-def test_many_recipients_go_in_several_transactions() -> None:
-    peer = Peer()
-    to = [f"user{number}@example.com" for number in range(250)]
-    assert counting(peer, mail(MESSAGE, to=to), 1) == 1
-    assert [len(item.recipients) for item in peer.deliveries] == [100, 100, 50]
-
-
-def test_a_connection_lost_when_all_is_said_takes_nothing_back() -> None:
-    peer = Peer({"END": lambda _: "250 ok\r\ngarbage"})
-    assert counting(peer, mail(MESSAGE), 2) == 2
-
-
-def test_every_wait_has_an_end() -> None:
-    short = Timeouts(connect=5, greeting=0.2, command=0.2, block=0.2, answer=0.2)
-
-    async def main(step: str) -> None:
-        async with Peer({step: Act.HANG}) as peer:
-            route = made(f"smtp://127.0.0.1:{peer.port}", timeouts=short)
-            with pytest.raises((NextHopDown, ConnectionLost), match="no answer within"):
-                await route.deliver(mail(MESSAGE), Told())
-            await route.close()
-
-    for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"):
-        asyncio.run(main(step))
-
-
-# URLs
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "mail.example.com",
-        "http://mail.example.com",
-        "smtp:mail.example.com",
-        "smtp://",
-        "smtp://host:0",
-        "smtp://host:99999",
-        "smtp://host:x",
-        "smtp://user:word@host",
-        "smtp://host/path",
-        "smtp://host?tls=1",
-        "smtp://host?colour=red",
-        "smtp://host?tls=may&tls=none",
-        "smtps://host?tls=may",
-        "mx://host/path",
-        "mx://host:0",
-        "pipe:",
-        "pipe:relative",
-        "pipe:/bin/cat '",
-        "pipe:/bin/{user}",
-        "maildir:/a?tls=none",
-        "smtp://ho\nst",
-        "lmtp://host/path",
-        "lmtp:relative",
-        "maildir:relative",
-        "maildir://host/path",
-        "maildir:/",
-        "maildir:",
-    ],
-)
-def test_a_next_hop_that_cannot_be_understood_is_a_clear_error(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"next hop .*allowed: smtp://HOST:PORT"):
-        routes.make(url, "me.test", Forwarder())
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "smtp://mail.example.com",
-        "smtp://[::1]:2525",
-        "smtp://192.0.2.1:25/",
-        "smtp://[192.0.2.1]:25",
-        "smtps://mail.example.com?tls=verify&name=other.example.com",
-        "mx:",
-        "mx://example.com:2525?tls=encrypt",
-        "mx:?local=yes",
-        "pipe:/bin/cat",
-        "lmtp://localhost",
-        "lmtp:///run/lmtp",
-        "lmtp:/run/lmtp",
-        "maildir:/var/mail%20dir",
-        "maildir:///var/maildir",
-    ],
-)
-def test_these_are_understood(url: str) -> None:
-    assert routes.make(url, "me.test", Forwarder()).name == url
