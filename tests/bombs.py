@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from spoolscan.cli.specimens import PAYLOAD, compressed, lz4, object_stream, pdf, pdf_stream, snappy
+from containers import object_stream, pdf, pdf_stream, snappy
+
+from spoolscan.cli.specimens import PAYLOAD, compressed, lz4
 
 _MEGABYTE: Final = 1 << 20
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import containers
+
 from spoolscan import share
 from spoolscan.cli import specimens
 from spoolscan.cli.samples import examples
@@ -66,7 +68,7 @@ def _mails() -> list[bytes]:
         b'q?base64?=\nContent-Disposition: attachment; filename="=?utf-16?B?YQAuAGUAeABlAA==?="\n'
         b"no colon here\n \nX:\0y\n\nbody\r\r\n--b\nContent-Type: application/zip\n\nPK\3\4\n"
     )
-    armoured = b"Subject: x\n\n" + specimens.PLAIN + specimens.uuencoded() + specimens.PLAIN
+    armoured = b"Subject: x\n\n" + containers.PLAIN + specimens.uuencoded() + containers.PLAIN
     return [nested, odd, armoured, *(one.content for one in examples() if len(one.content) < 6000)]
 
 
@@ -105,7 +107,7 @@ def _encoded() -> list[bytes]:
 
 def _contained() -> list[bytes]:
     """Every container, its payload short, so that mutations meet the form and not the content."""
-    short = [data for data in specimens.SPECIMENS.values() if len(data) <= _LONGEST_SEED]
+    short = [data for data in containers.SPECIMENS.values() if len(data) <= _LONGEST_SEED]
     return [
         *short,
         specimens.zipped(("a.txt", b"x"), ("b.zip", specimens.zipped(("c.exe", b"MZ")))),

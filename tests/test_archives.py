@@ -14,22 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from containers import partitioned, patched, vhd, xar
 from unpacking import THE_FILE, causes, found_in, needs_7zip, needs_library, packed
 
-from spoolscan.cli.specimens import (
-    NAME,
-    PAYLOAD,
-    cabinet,
-    compound,
-    lzh,
-    partitioned,
-    patched,
-    rar,
-    seven_zip,
-    vhd,
-    xar,
-    zipped,
-)
+from spoolscan.cli.specimens import NAME, PAYLOAD, cabinet, compound, lzh, rar, seven_zip, zipped
 from spoolscan.scanner import content
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.inspect import Tools, inspect

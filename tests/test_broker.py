@@ -18,8 +18,9 @@ import corpus_rows
 import escapes
 import pytest
 from asking import judge
+from containers import patched
 
-from spoolscan.cli.specimens import patched, zipped
+from spoolscan.cli.specimens import zipped
 from spoolscan.scanner import inside, room, wire, words
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.engines import Engine, Sample

@@ -9,9 +9,10 @@ import subprocess
 import zlib
 
 import pytest
+from containers import kwaj, lzop, packed_by_pack, snappy
 from unpacking import causes, found_in
 
-from spoolscan.cli.specimens import NAME, PAYLOAD, kwaj, lzop, packed_by_pack, snappy
+from spoolscan.cli.specimens import NAME, PAYLOAD
 from spoolscan.scanner.bounds import Bounds, LimitReached
 from spoolscan.scanner.unpack import Member
 from spoolscan.verdict import Cause

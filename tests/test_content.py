@@ -6,10 +6,11 @@ import base64
 import codecs
 
 import pytest
+from containers import PLAIN, SPECIMENS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spoolscan.cli.specimens import PAYLOAD, PLAIN, SPECIMENS, uuencoded, yencoded
+from spoolscan.cli.specimens import PAYLOAD, uuencoded, yencoded
 from spoolscan.scanner.content import is_plain_text, is_tar, sniff
 
 # The test virus of EICAR, in two halves: this file is to stay clean.

@@ -10,20 +10,10 @@ import zlib
 from pathlib import Path
 
 import pytest
+from containers import patched
 from unpacking import THE_FILE, causes, found_in, needs_zstd
 
-from spoolscan.cli.specimens import (
-    NAME,
-    PAYLOAD,
-    ar,
-    compressed,
-    cpio,
-    iso,
-    lz4,
-    patched,
-    tarred,
-    zipped,
-)
+from spoolscan.cli.specimens import NAME, PAYLOAD, ar, compressed, cpio, iso, lz4, tarred, zipped
 from spoolscan.scanner.bounds import Bounds, LimitReached
 from spoolscan.scanner.unpack import Member
 from spoolscan.verdict import Cause

@@ -10,10 +10,11 @@ import itertools
 import zlib
 
 import pytest
+from containers import object_stream, onenote, pdf, pdf_stream
 from unpacking import THE_FILE, causes, found_in
 
 from spoolscan import share
-from spoolscan.cli.specimens import NAME, PAYLOAD, object_stream, onenote, pdf, pdf_stream
+from spoolscan.cli.specimens import NAME, PAYLOAD
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.engines import Sample, YaraSettings, build
 from spoolscan.scanner.passwords import Keys

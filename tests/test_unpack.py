@@ -11,11 +11,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from containers import PLAIN, shortcut
 from corpus_rows import FOLDER, Row, absent, rows
 from unpacking import THE_FILE, doubts, opened
 
 from spoolscan.cli import specimens
-from spoolscan.cli.specimens import NAME, PAYLOAD, PLAIN, gzipped, shortcut, tarred, uuencoded
+from spoolscan.cli.specimens import NAME, PAYLOAD, gzipped, tarred, uuencoded
 from spoolscan.scanner.bounds import Bounds, Budget
 from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.verdict import Cause, Doubt

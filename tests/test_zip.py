@@ -7,17 +7,10 @@ import struct
 import zipfile
 
 import pytest
+from containers import PLAIN, patched
 from unpacking import THE_FILE, doubts, opened
 
-from spoolscan.cli.specimens import (
-    NAME,
-    PAYLOAD,
-    PLAIN,
-    compound,
-    patched,
-    without_directory,
-    zipped,
-)
+from spoolscan.cli.specimens import NAME, PAYLOAD, compound, without_directory, zipped
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import Member, unpack
 from spoolscan.verdict import Cause, Doubt

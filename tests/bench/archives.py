@@ -24,7 +24,9 @@ import click
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from spoolscan.cli.specimens import NAME, PAYLOAD, SPECIMENS, cabinet, lzh, rar, seven_zip  # noqa: E402 - found only by the line above
+from containers import SPECIMENS  # noqa: E402 - found only by the line above
+
+from spoolscan.cli.specimens import NAME, PAYLOAD, cabinet, lzh, rar, seven_zip  # noqa: E402 - found only by the line above
 from spoolscan.scanner.bounds import Bounds, Budget  # noqa: E402 - as above
 from spoolscan.scanner.passwords import Keys  # noqa: E402 - as above
 from spoolscan.scanner.unpack import Member, unpack  # noqa: E402 - as above

@@ -7,10 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+from containers import PLAIN, SPECIMENS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spoolscan.cli.specimens import NAME, PAYLOAD, PLAIN, SPECIMENS
+from spoolscan.cli.specimens import NAME, PAYLOAD
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import UNPACKERS, Member, Unpacker, library, unpack, zstd
 from spoolscan.verdict import Doubt
