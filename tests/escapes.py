@@ -8,7 +8,8 @@ was not started as root.  Prints a JSON object: for each attempt
 "succeeded", or how it was refused.
 
 The attempts are an embedded engine's scan: as far as the rest of the worker is concerned they are
-code that a hostile message made the reader run.  Each goes straight for the system call.
+code that a hostile message made the reader run.  Each goes straight for the system call.  Long, for
+it is one list, in which whoever looks for a way that nobody tried reads what was.
 """
 
 from __future__ import annotations
