@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 import containers
+from fuzzing import Crash
 
 from spoolscan import share
 from spoolscan.cli import specimens
@@ -281,16 +282,6 @@ def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 # --- rounds ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """``place`` is what crashes are told apart by: the exception and where it was raised."""
-
-    target: str
-    place: str
-    data: bytes
-    story: str
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fuzzing import Crash
 from talk import TERMS
 
 from spoolscan.receiver.dotted import BareLF
@@ -62,15 +63,6 @@ PIECES = [
 _WEIGHTS = [12 if len(piece) > 2 and piece.endswith(b"\r\n") else 1 for piece in PIECES]
 
 
-@dataclass(frozen=True)
-class Crash:
-    """A conversation that broke something: where, and all there is to see it again."""
-
-    place: str
-    story: str
-    data: bytes
-
-
 @dataclass
 class Tally:
     """What came of the conversations so far."""
@@ -94,7 +86,7 @@ def rounds(count: int, seed: int, report: Callable[[Tally], None] = lambda _: No
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
             story = f"{traceback.format_exc()}{terms}\n{segments}"
-            tally.crashes.setdefault(place, Crash(place, story, b"".join(segments)))
+            tally.crashes.setdefault(place, Crash("session", place, b"".join(segments), story))
         tally.inputs += 1
         if number % 1000 == 999:
             report(tally)
