@@ -36,7 +36,7 @@ from smtp_peer import Peer  # noqa: E402
 
 from proof import live  # noqa: E402
 from proof.inline import memory  # noqa: E402
-from proof.rounds import JOBS, Tally, show  # noqa: E402
+from proof.rounds import Tally, by_row, chosen, end, show  # noqa: E402
 from spoolscan.spool import Spool  # noqa: E402
 
 _TEN_YEARS = 10 * 365 * 86_400
@@ -195,19 +195,14 @@ async def _at_rest(gateway: live.Gateway) -> None:
 
 
 @click.command()
-@click.option("--row", "rows", multiple=True, help="Only these.")
-@click.option("--quick", is_flag=True, help="Some rows.")
-@click.option("--seed", default=1, show_default=True, help="Of the messages.")
-@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
-def main(rows: Sequence[str], quick: bool, seed: int, jobs: int) -> None:
+@by_row("Some rows.")
+def main(names: Sequence[str], quick: bool, seed: int, jobs: int) -> None:
     """Try them and print the counts."""
     if reason := absent():
         click.echo(f"not tried: {reason}")
         return
-    wanted = rows or (_QUICK if quick else [row.what for row in ROWS])
-    chosen = {row.what: row for row in ROWS if row.what in wanted}
-    tallies = show(partial(run, seed=seed), chosen, jobs)
-    raise SystemExit(1 if any(tally.account.broken for tally in tallies.values()) else 0)
+    rows = chosen(ROWS, names or (_QUICK if quick else ()))
+    end(show(partial(run, seed=seed), rows, jobs).values())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from proof import live  # noqa: E402 - found only by the line above
 from proof.inline import memory  # noqa: E402
-from proof.rounds import JOBS, Tally, prove  # noqa: E402
+from proof.rounds import Tally, end, prove, seeded  # noqa: E402
 
 _VICTIMS = {"smtpd": 4, "scanmail": 4, "worker": 4, "smtpfwdd": 4, "jobs": 2, "all": 2}
 _SUPERVISED = 20  # kills for one of the supervisor
@@ -100,13 +100,12 @@ async def _kill_supervisor(gateway: live.Gateway, chance: Random) -> None:
 
 @click.command()
 @click.option("--kills", default=500, show_default=True)
-@click.option("--seed", default=1, show_default=True, help="Of the moments and the messages.")
-@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
+@seeded
 def main(kills: int, seed: int, jobs: int) -> None:
     """Run it and print the counts."""
     tally = prove("kills", run, kills, _ROUND, seed=seed, jobs=jobs)
     click.echo(", ".join(f"{name} {count}" for name, count in sorted(tally.events.items())))
-    raise SystemExit(1 if tally.account.broken else 0)
+    end([tally])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from clamd_server import EICAR  # noqa: E402 - found only by the line above
 
 from proof import live, power  # noqa: E402
 from proof.inline import memory  # noqa: E402
-from proof.rounds import JOBS, Tally, show  # noqa: E402
+from proof.rounds import Tally, by_row, chosen, end, show  # noqa: E402
 
 _WHILE = 1.5  # seconds that a trouble lasts
 _MOODY = {
@@ -225,18 +225,13 @@ async def _none(_: live.Gateway) -> AsyncIterator[None]:
 
 
 @click.command()
-@click.option("--row", "rows", multiple=True, help="Only these.")
-@click.option("--quick", is_flag=True, help="One row of each kind.")
-@click.option("--seed", default=1, show_default=True, help="Of the messages.")
-@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
-def main(rows: Sequence[str], quick: bool, seed: int, jobs: int) -> None:
+@by_row("One row of each kind.")
+def main(names: Sequence[str], quick: bool, seed: int, jobs: int) -> None:
     """Try them and print the counts."""
-    wanted = rows or (_QUICK if quick else [row.what for row in ROWS])
-    chosen = {row.what: row for row in ROWS if row.what in wanted}
-    for what in [what for what, row in chosen.items() if row.absent()]:
-        click.echo(f"{what}: not tried: {chosen.pop(what).absent()}")
-    tallies = show(partial(run, seed=seed), chosen, jobs)
-    raise SystemExit(1 if any(tally.account.broken for tally in tallies.values()) else 0)
+    rows = chosen(ROWS, names or (_QUICK if quick else ()))
+    for what in [what for what, row in rows.items() if row.absent()]:
+        click.echo(f"{what}: not tried: {rows.pop(what).absent()}")
+    end(show(partial(run, seed=seed), rows, jobs).values())
 
 
 if __name__ == "__main__":

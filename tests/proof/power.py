@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from proof import account, live  # noqa: E402 - found only by the line above
 from proof.inline import memory  # noqa: E402
-from proof.rounds import JOBS, Tally, prove  # noqa: E402
+from proof.rounds import Tally, end, prove, seeded  # noqa: E402
 from spoolscan.spool import Spool  # noqa: E402
 
 _SHUTDOWN = 0x8004587D
@@ -152,15 +152,14 @@ async def _story(disk: Disk, kind: str, folder: Path, cuts: int, seed: int) -> T
 @click.command()
 @click.option("--cuts", default=100, show_default=True)
 @click.option("--fs", "kind", type=click.Choice(list(_FILE_SYSTEMS)), default="ext4")
-@click.option("--seed", default=1, show_default=True, help="Of the moments and the messages.")
-@click.option("--jobs", default=JOBS, show_default=True, help="Gateways at the same time.")
+@seeded
 def main(cuts: int, kind: str, seed: int, jobs: int) -> None:
     """Run it and print the counts."""
     if reason := absent(kind):
         click.echo(f"{kind}: not tried: {reason}")
         return
     tally = prove(f"cuts of {kind}", partial(run, kind), cuts, _ROUND, seed=seed, jobs=jobs)
-    raise SystemExit(1 if tally.account.broken else 0)
+    end([tally])
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -23,6 +23,31 @@ from proof import account
 Row = TypeVar("Row")
 JOBS = os.cpu_count() or 1
 Story = Callable[[int, int], "Tally"]  # how many events, seed
+Main = Callable[..., None]
+
+
+def seeded(main: Main) -> Main:
+    """A command with ``--seed`` and ``--jobs``."""
+    seed = click.option("--seed", default=1, show_default=True, help="Of all that is chance.")
+    jobs = click.option(
+        "--jobs", default=JOBS, show_default=True, help="Gateways at the same time."
+    )
+    return seed(jobs(main))
+
+
+def by_row(quick: str) -> Callable[[Main], Main]:
+    """And with ``--row`` and ``--quick``, which means what is said of it (`chosen`)."""
+    some = click.option("--quick", is_flag=True, help=quick)
+    rows = click.option("--row", "names", multiple=True, help="Only these.")
+    return lambda main: rows(some(seeded(main)))
+
+
+def chosen(rows: Iterable[Any], names: Collection[str]) -> dict[str, Any]:
+    """The rows of these names (their ``what``), or all.  Raises UsageError where there is none."""
+    every = {row.what: row for row in rows}
+    if unknown := set(names) - set(every):
+        raise click.UsageError(f"no such row: {', '.join(sorted(unknown))}")
+    return {what: row for what, row in every.items() if not names or what in names}
 
 
 @dataclass
@@ -75,6 +100,11 @@ def show(prove_one: Callable[[Row], Tally], rows: Mapping[str, Row], jobs: int) 
             if tally.account.broken:
                 click.echo(f"  {tally.account.details()}")
     return tallies
+
+
+def end(tallies: Iterable[Tally]) -> NoReturn:
+    """Exit 1 where the promise was broken, else 0."""
+    raise SystemExit(1 if any(tally.account.broken for tally in tallies) else 0)
 
 
 def _ending(story: Callable[..., Tally], *arguments: object) -> Tally:
