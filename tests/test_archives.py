@@ -15,17 +15,20 @@ from pathlib import Path
 
 import pytest
 from containers import partitioned, patched, vhd, xar
-from unpacking import THE_FILE, causes, found_in, needs_7zip, needs_library, packed
+from unpacking import THE_FILE, causes, found_in
 
 from spoolscan.cli.specimens import NAME, PAYLOAD, cabinet, compound, lzh, rar, seven_zip, zipped
 from spoolscan.scanner import content
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.inspect import Tools, inspect
 from spoolscan.scanner.patterns import Patterns
-from spoolscan.scanner.unpack import Member, capabilities, program
-from spoolscan.scanner.unpack.listed import UNAR
+from spoolscan.scanner.unpack import Member, capabilities, library, program
+from spoolscan.scanner.unpack.listed import SEVEN_ZIP, UNAR
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.verdict import Cause, Doubt, Verdict
+
+needs_library = pytest.mark.skipif(library.missing() is not None, reason="needs libarchive.so.13")
+needs_7zip = pytest.mark.skipif(SEVEN_ZIP.missing() is not None, reason="needs 7zz and bubblewrap")
 
 STORED: dict[str, Callable[[], bytes]] = {
     "RAR": rar,
@@ -34,6 +37,18 @@ STORED: dict[str, Callable[[], bytes]] = {
     "LZH": lzh,
 }
 each_archive = pytest.mark.parametrize("archive", STORED.values(), ids=STORED)
+
+
+def packed(folder: Path, packer: str, *argv: str) -> bytes:
+    """What a real packer makes of the payload; "ARCHIVE" stands for the file it is to write."""
+    if shutil.which(packer) is None:
+        pytest.skip(f"needs {packer}")
+    (folder / NAME).write_bytes(PAYLOAD)
+    archive = folder / "packed"
+    words = [word.replace("ARCHIVE", str(archive)) for word in argv]
+    subprocess.run([packer, *words], cwd=folder, capture_output=True, check=True)
+    (made,) = folder.glob("packed*")  # some put an ending to the name
+    return made.read_bytes()
 
 
 # --- what libarchive opens

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from containers import patched
-from unpacking import THE_FILE, causes, found_in, needs_zstd
+from unpacking import THE_FILE, causes, found_in
 
 from spoolscan.cli.specimens import NAME, PAYLOAD, ar, compressed, cpio, iso, lz4, tarred, zipped
 from spoolscan.scanner.bounds import Bounds, LimitReached
-from spoolscan.scanner.unpack import Member
+from spoolscan.scanner.unpack import Member, zstd
 from spoolscan.verdict import Cause
+
+needs_zstd = pytest.mark.skipif(zstd.missing() is not None, reason="needs python zstandard")
 
 
 def test_an_lz4_sequence_may_repeat_what_it_is_just_writing() -> None:

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from unpacking import needs_box
 
 from spoolscan.cli.specimens import PAYLOAD
 from spoolscan.scanner.bounds import Bounds, Budget, LimitReached
 from spoolscan.scanner.unpack import program
 from spoolscan.scanner.unpack.meter import Meter
+
+needs_box = pytest.mark.skipif(not program.box_works(), reason="needs bubblewrap, and leave to use")
 
 
 def run(*argv: str, most: int | None = None, bounds: Bounds = Bounds()) -> program.Result:
