@@ -184,4 +184,5 @@ SPECIMENS: dict[str, bytes] = {
     "RPM": rpm(),
     "ISO 9660": iso(),
     "borrowed": seven_zip(),
+    "buried": PLAIN + seven_zip(),
 }

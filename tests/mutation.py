@@ -170,7 +170,7 @@ def _transfer(data: bytes) -> object:
 
 
 # Borrowed tools are programs of their own, and starting one takes longer than a hundred inputs.
-_OURS = tuple(unpacker for unpacker in UNPACKERS if unpacker.name != "borrowed")
+_OURS = tuple(unpacker for unpacker in UNPACKERS if unpacker.name not in ("borrowed", "buried"))
 
 
 def _unpacked(data: bytes) -> object:

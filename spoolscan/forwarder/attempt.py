@@ -35,7 +35,7 @@ from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
 from spoolscan.spool import Message, Spool
 
-CHUNK: Final = 65_536
+CHUNK: Final = 262_144  # most messages are one
 P = ParamSpec("P")
 T = TypeVar("T")
 _EVENTS: Final = {Fate.DELIVERED: "forwarded", Fate.DEFERRED: "deferred", Fate.REFUSED: "failed"}

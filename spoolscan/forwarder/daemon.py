@@ -329,7 +329,7 @@ class Forwarder:
 
         try:
             top = attempt.scanned_line(work, self._hostname) if self._settings.mark else b""
-            # A small one lies in memory, for its envelope has just been read.
+            # A small one lies in memory, or nearly so: its beginning has just been read.
             small = message.size <= attempt.CHUNK
             mail = (
                 attempt.mail(work, indices, top)

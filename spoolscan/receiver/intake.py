@@ -9,9 +9,10 @@ EIO, EROFS             451 4.3.0, and no new mail until a probe of the spool pas
 anything else          451 4.3.0: what is not understood is temporary
 =====================  ==================================================================
 
-A small message is made and written in the loop's own turn, which is short, and a large one segment
-by segment in a thread; for what has to be on the disk the kernel is waited for (`syncer`).  Until
-there is a segment of it, a message is in memory only.  What is not committed is discarded, also
+A message goes into its file segment by segment: the first of them, which is all of most messages,
+in the loop's own turns, which are short, and what a large one has besides in a thread; for what has
+to be on the disk the kernel is waited for (`syncer`).  Until there is a segment of it, a message is
+in memory only.  What is not committed is discarded, also
 when its task is cancelled: a call under way in a thread is waited for first, so that no two threads
 ever have the same message.
 """
@@ -51,6 +52,7 @@ _REPLIES: Final = {
     errno.ENFILE: NO_DESCRIPTORS,
 }
 _BROKEN: Final = (errno.EIO, errno.EROFS)
+_SMALL: Final = 4 * SEGMENT  # bytes of a message that are written in the loop's own turns
 
 
 class Writing:
@@ -152,14 +154,19 @@ class Intake:
         """Append.  Raises TemporaryFailure, or anything; it is still to be discarded."""
         writing.hold(data)
         if writing.held >= SEGMENT:
-            await self._in_thread(writing.write)
+            await self._put(writing)
+
+    async def _put(self, writing: Writing) -> Draft:
+        """Into the file with what is in memory."""
+        small = writing.size <= _SMALL
+        return writing.write() if small else await self._in_thread(writing.write)
 
     async def commit(self, writing: Writing) -> None:
         """When this returns, the message is on the disk.
 
         Raises TemporaryFailure, or anything; it is still to be discarded.
         """
-        draft = await self._in_thread(writing.write) if writing.has_file else writing.write()
+        draft = await self._put(writing)
         await draft.commit_by(self._syncer)
 
     async def discard(self, writing: Writing) -> None:

@@ -87,10 +87,12 @@ def undeclared(data: bytes, start: int, end: int, most: int) -> list[tuple[int, 
     One ends where its own delimiter comes again, or the next begins.  At most one more than
     ``most`` of them.
     """
+    behind = max(start - 1, 0)
+    if data.find(b"-", behind, end) < 0 and data.find(b" ", behind, end) < 0:
+        return []  # as in base64: neither dashes nor an mbox line, told by the fastest search
     found: dict[int, bytes] = {}  # where it begins: the line end and the delimiter that ends it
     if start == 0 and (first := _UNDECLARED_FIRST.match(data)):
         found[first.end()] = b"\n" + first[1].rstrip(WHITE)
-    behind = max(start - 1, 0)
     for line_end, sign, opening in zip((b"\n", b"\r"), _ANY, _UNDECLARED, strict=True):
         if not sign.search(data, behind, end):
             continue

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from spoolscan.scanner.content import is_plain_text, sniff
+from spoolscan.scanner.traces import Traces
 
 _TEXT_NAMES: Final = (".txt", ".text", ".log", ".md", ".asc", ".patch", ".diff", ".sig")
 _IMAGES: Final = {  # the endings of their names, and what their bytes end with
@@ -18,15 +19,17 @@ _IMAGES: Final = {  # the endings of their names, and what their bytes end with
     "image/gif": ((".gif",), b";"),
 }
 # An archive may follow a picture and hide its tail in a comment that ends as pictures do.
-_FOLLOWERS: Final = (
-    b"PK\5\6",
-    b"PK\3\4",
-    b"Rar!\x1a\x07",
-    b"7z\xbc\xaf\x27\x1c",
-    b"MSCF\0\0\0\0",
-    b"PE\0\0",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-    b"%PDF-",
+_FOLLOWERS: Final = Traces(
+    [
+        rb"PK\x05\x06",
+        rb"PK\x03\x04",
+        rb"Rar!\x1a\x07",
+        rb"7z\xbc\xaf\x27\x1c",
+        rb"MSCF\x00\x00\x00\x00",
+        rb"PE\x00\x00",
+        rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        rb"%PDF-",
+    ]
 )
 _MESSAGES: Final = ("message/rfc822", "message/global", "message/news")
 
@@ -43,7 +46,7 @@ def suspicion(data: bytes, names: Sequence[str], media_types: Sequence[str]) -> 
     endings, last = _IMAGES[found]
     if any(kind != found for kind in media_types) or not _end_in(names, endings):
         return f"name, type and content differ: {found}"
-    if not data.endswith(last) or any(follower in data for follower in _FOLLOWERS):
+    if not data.endswith(last) or _FOLLOWERS.seen(data):
         return f"more than a picture: {found}"
     return None
 

@@ -57,7 +57,7 @@ def _absent(name: str) -> str | None:
 
 
 def _milliseconds(seconds: tuple[float, float, float]) -> str:
-    return " ".join(f"{value * 1000:.0f}" for value in seconds)
+    return " ".join(f"{value * 1000:.{int(value < 0.01)}f}" for value in seconds)
 
 
 def _show(console: Console, results: dict[str, Result]) -> None:

@@ -27,11 +27,15 @@ RECIPIENT: Final = b"bob@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to send where.  ``rate`` in messages a second; 0 is as fast as they are taken."""
+    """What to send where.  ``rate`` in messages a second; 0 is as fast as they are taken.
+
+    ``first`` is the number of the first one: the sink knows mails by their numbers.
+    """
 
     port: int
     corpus: str = "text4k"
     count: int = 1000
+    first: int = 0
     distinct: int = 200  # mails, sent again and again
     sessions: int = 10
     rate: float = 0.0
@@ -142,7 +146,10 @@ class _Session(asyncio.Protocol):
             return
         number, _, begun = self._item
         self._asked.append("dot")
-        head = b"X-Bench-Id: %d\r\nX-Bench-Sent: %d\r\n" % (number, int(begun * 1e9))
+        head = b"X-Bench-Id: %d\r\nX-Bench-Sent: %d\r\n" % (
+            self._load.order.first + number,
+            int(begun * 1e9),
+        )
         self._transport.writelines([head, self._load.mail(number).wire])
 
     def _done(self, line: bytes) -> None:

@@ -86,20 +86,14 @@ def run(system: System, sink: Sink, order: Order) -> Result:
     sink.ask("reset")
     used = processes.cpu(system.roots())
     with processes.Peak(system.roots()) as peak:
-        done = subprocess.run(
-            [sys.executable, "-m", "load.generator"],
-            cwd=_TESTS, input=json.dumps(asdict(order)),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"the load broke off: {done.stderr[-1000:]}")
+        sent = generate(order)
         deadline = time.monotonic() + _SETTLE
         while not system.idle():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"does not come to rest; {sink.ask('count')} came")
             time.sleep(0.05)
         used = processes.cpu(system.roots()) - used
-    sent, told = json.loads(done.stdout), sink.ask("tell")
+    told = sink.ask("tell")
     seconds = max(sent["last"], told["last"]) - sent["first"]
     return Result(
         messages=order.count,
@@ -114,6 +108,17 @@ def run(system: System, sink: Sink, order: Order) -> Result:
         cpu=used * 1000 / order.count,
         memory=peak.bytes,
     )
+
+
+def generate(order: Order) -> Any:
+    """Send it all; a `generator.Outcome`.  Raises RuntimeError where the load breaks off."""
+    done = subprocess.run(
+        [sys.executable, "-m", "load.generator"],
+        cwd=_TESTS, input=json.dumps(asdict(order)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the load broke off: {done.stderr[-1000:]}")
+    return json.loads(done.stdout)
 
 
 def quantiles(seconds: Sequence[float]) -> tuple[float, float, float]:

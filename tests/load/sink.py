@@ -2,7 +2,8 @@
 
     python -m load.sink                  (first line out: its port; then an answer to each line in)
 
-``reset`` forgets, ``count`` says how many have come, ``tell`` gives an `Account`.
+``reset`` forgets, ``count`` says how many have come, ``tell`` gives an `Account`; after ``close``
+nobody listens on its port, until ``open``.
 """
 
 from __future__ import annotations
@@ -66,7 +67,12 @@ class _Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._sink.open.add(self._transport)
         self._transport.write(b"220 sink.example ESMTP\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        self._sink.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -105,19 +111,38 @@ class Sink:
 
     def __init__(self) -> None:
         self.account = Account()
+        self.open: set[asyncio.Transport] = set()
+        self._server: asyncio.Server | None = None
 
     async def serve(self) -> None:
         """Until standard input ends."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Session(self), "127.0.0.1", 0, backlog=1000)
+        port = await self._listen(0)
         orders = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-        _say(server.sockets[0].getsockname()[1])
+        _say(port)
         while order := (await orders.readline()).strip():
             if order == b"reset":
                 self.account = Account()
+            elif order == b"close":
+                self._close()
+            elif order == b"open":
+                await self._listen(port)
             _say(self.account.came if order == b"count" else _told(self.account))
-        server.close()
+        self._close()
+
+    async def _listen(self, port: int) -> int:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Session(self), "127.0.0.1", port, backlog=1000
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for transport in self.open:
+            transport.abort()
 
 
 def _told(account: Account) -> dict[str, object]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from spoolscan.scanner.engines import hashes
 from spoolscan.scanner.engines.contract import Sample, Tell
 from spoolscan.verdict import Cause, Doubt, Finding, Verdict
 
-_KINDS = frozenset({".yar", ".sha256"})
+_KINDS = (".yar", ".sha256")
 _VERDICTS = {"infected": Verdict.INFECTED, "banned": Verdict.BANNED}
 
 
@@ -47,7 +48,7 @@ _VERDICTS = {"infected": Verdict.INFECTED, "banned": Verdict.BANNED}
 class _File:
     """One rule file as last seen: when this differs, it is read again."""
 
-    path: Path
+    name: str
     modified: int
     size: int
     inode: int
@@ -140,11 +141,12 @@ class Yara:
 def _files(directory: Path) -> tuple[_File, ...]:
     """The rule files of a directory, by name.  Raises ConfigError."""
     try:
+        with os.scandir(directory) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(_KINDS))
         found = []
-        for path in sorted(directory.iterdir()):
-            if path.suffix in _KINDS:
-                status = path.stat()
-                found.append(_File(path, status.st_mtime_ns, status.st_size, status.st_ino))
+        for name in names:
+            status = os.stat(f"{directory}/{name}")
+            found.append(_File(name, status.st_mtime_ns, status.st_size, status.st_ino))
     except OSError as error:
         raise ConfigError(
             f"{error.filename}: {error.strerror}; the rules must be readable"
@@ -157,20 +159,21 @@ def _compile(directory: Path, files: Sequence[_File]) -> _RuleSet:
     compiler = yara_x.Compiler(includes_enabled=False)
     listed: dict[bytes, str] = {}
     for file in files:
+        path = directory / file.name
         try:
-            if file.path.suffix == ".sha256":
-                listed.update(hashes.parse(file.path.read_bytes(), str(file.path)))
+            if file.name.endswith(".sha256"):
+                listed.update(hashes.parse(path.read_bytes(), str(path)))
                 continue
-            text = file.path.read_text("utf-8")
+            text = path.read_text("utf-8")
         except OSError as error:
-            raise ConfigError(f"{file.path}: {error.strerror}") from None
+            raise ConfigError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{file.path}: byte {error.start} is not UTF-8") from None
-        compiler.new_namespace(file.path.name)
+            raise ConfigError(f"{path}: byte {error.start} is not UTF-8") from None
+        compiler.new_namespace(path.name)
         try:
-            compiler.add_source(text, origin=str(file.path))
+            compiler.add_source(text, origin=str(path))
         except yara_x.CompileError:
-            raise ConfigError(_explain(file.path, compiler.errors()[0])) from None
+            raise ConfigError(_explain(path, compiler.errors()[0])) from None
     rules = compiler.build()
     meanings = {(rule.namespace, rule.identifier): _meaning(directory, rule) for rule in rules}
     if not meanings:

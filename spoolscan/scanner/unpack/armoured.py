@@ -15,21 +15,21 @@ from spoolscan.verdict import Doubt
 
 @dataclass(frozen=True, slots=True)
 class Armoured:
-    """One kind of armour: a word no block is without, how one begins, and who reads the blocks."""
+    """One kind of armour: how a block begins, roughly and exactly, and who reads the blocks."""
 
     name: str
-    word: bytes
+    trace: bytes
     begin: re.Pattern[bytes]
     blocks: Callable[[bytes, Budget], Iterator[Block]]
 
     def recognises(self, data: bytes) -> bool:
-        return self.word in data and self.begin.search(data) is not None
+        return self.begin.search(data) is not None
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
         for block in self.blocks(data, budget):
             yield Member(text(block.name), block.data)
 
 
-UU: Final = Armoured("uuencode", b"begin", uu.BEGIN, uu.blocks)
-YENC: Final = Armoured("yEnc", b"=ybegin", yenc.BEGIN, yenc.blocks)
-BINHEX: Final = Armoured("BinHex", b"BinHex", binhex.BEGIN, binhex.blocks)
+UU: Final = Armoured("uuencode", rb"begin[ \t-]", uu.BEGIN, uu.blocks)
+YENC: Final = Armoured("yEnc", rb"=ybegin[ \t]", yenc.BEGIN, yenc.blocks)
+BINHEX: Final = Armoured("BinHex", b"converted with BinHex", binhex.BEGIN, binhex.blocks)

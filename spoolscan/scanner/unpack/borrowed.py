@@ -34,7 +34,8 @@ _MARKED: Final = (
     (b"\xef\xbe\xad\xdeNullsoftInst", openers.NSIS),
 )
 # A method of LZH with what comes before and behind it in a header: sizes, a time, and a level.
-_LZH: Final = re.compile(rb"(?s)-(?:lh[0-9d]|lz[45s]|pm[0-2])-.{13}[\x00-\x03]")
+_LZH_METHOD: Final = rb"-(?:lh[0-9d]|lz[45s]|pm[0-2])-"
+_LZH: Final = re.compile(rb"(?s)" + _LZH_METHOD + rb".{13}[\x00-\x03]")
 # The main header of ARJ: its size, sizes and versions, the system, flags, and what it is of.
 _ARJ: Final = re.compile(rb"(?s)\x60\xea([\x1e-\xff][\x00-\x0a])[\x1e-\x40]..[\x00-\x0b]..\x02")
 # In one of the sectors from the sixteenth on: the beginning of the extended area, and the
@@ -54,20 +55,39 @@ class _Found:
 
 
 class Borrowed:
-    """See the module."""
+    """Archives known by how they begin.  See the module."""
 
     name = "borrowed"
 
     def recognises(self, data: bytes) -> bool:
-        return next(_found(data), None) is not None
+        return next(_begun(data), None) is not None
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
-        for number, found in enumerate(_found(data)):
-            budget.check_time()
-            if number == _MOST_BURIED:
-                yield Doubt(Cause.LIMIT, f"more than {number} archives one behind the other")
-                return
-            yield from _open(data[found.at :], found.form, budget)
+        return _each(_begun(data), data, budget)
+
+
+class Buried:
+    """Archives behind other bytes.  See the module."""
+
+    name = "buried"
+    trace = b"|".join(
+        [*(re.escape(mark) for mark, _ in (*_BURIED, *_MARKED)), _LZH_METHOD, _ARJ.pattern]
+    )
+
+    def recognises(self, data: bytes) -> bool:
+        return next(_behind(data), None) is not None
+
+    def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
+        return _each(_behind(data), data, budget)
+
+
+def _each(archives: Iterator[_Found], data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
+    for number, found in enumerate(archives):
+        budget.check_time()
+        if number == _MOST_BURIED:
+            yield Doubt(Cause.LIMIT, f"more than {number} archives one behind the other")
+            return
+        yield from _open(data[found.at :], found.form, budget)
 
 
 def _open(data: bytes, form: Format, budget: Budget) -> Iterator[Member | Doubt]:
@@ -113,17 +133,21 @@ def _for_want_of(form: Format) -> str:
     return f" without {' or '.join(wanted)}" if wanted else ""
 
 
-def _found(data: bytes) -> Iterator[_Found]:
-    """Every archive in ``data``; each mark is one search.
-
-    No archive's word is taken for where it ends: it could be a cover over the next one.  So what
-    is stored in another archive as it is may be found twice.
-    """
+def _begun(data: bytes) -> Iterator[_Found]:
     kind = sniff(data)
     if kind in FORMATS:
         yield _Found(FORMATS[kind], 0)
     if any(data.startswith(_UDF, sector) for sector in _UDF_SECTORS):
         yield _Found(openers.UDF, 0)
+
+
+def _behind(data: bytes) -> Iterator[_Found]:
+    """Every archive that begins further on; each mark is one search.
+
+    No archive's word is taken for where it ends: it could be a cover over the next one.  So what
+    is stored in another archive as it is may be found twice.
+    """
+    kind = sniff(data)
     if kind == "application/x-tar":
         return  # what lies in it comes out whole, and something behind its end is a doubt there
     for mark, form in _BURIED:

@@ -21,6 +21,7 @@ import re2
 from spoolscan.scanner import base64
 from spoolscan.scanner.bounds import Budget, LimitReached
 from spoolscan.scanner.content import sniff
+from spoolscan.scanner.traces import Traces
 from spoolscan.scanner.unpack.meter import Meter
 from spoolscan.scanner.unpack.seam import Member
 from spoolscan.verdict import Doubt
@@ -44,10 +45,12 @@ _ARRAY: Final = _compile(rb"\[\s{0,8}(" + _VALUE + rb"(?:\s{0,8},\s{0,8}" + _VAL
 _HEX: Final = _compile(
     rb"(?:\\x[0-9A-Fa-f]{2}){16,}|(?:%[0-9A-Fa-f]{2}){16,}|(?:[0-9A-Fa-f]{2}){32,}"
 )
+_ANY: Final = Traces([one.pattern for one in (_URI, _BASE64, _ARRAY, _HEX)])
 _MOST_RUNS: Final = 10_000  # each takes as long as half a kilobyte of plain text
 _MOST_VALUES: Final = 4_000_000  # of one array
 _NOT_HEX: Final = bytes(sorted(set(range(256)) - set(b"0123456789abcdefABCDEF")))
 _JOINT: Final = re.compile(rb"[\"'`]\s{0,8}[+,]\s{0,80}[\"'`]|\\n")
+_JOINTS: Final = (b'"', b"'", b"`", b"\\")  # one of them is in every joint
 _NOTHING: Final = frozenset(("application/octet-stream", "text/plain"))
 
 
@@ -61,7 +64,7 @@ class Html:
         head = data[:_HEAD]
         if head.translate(None, _CONTROLS) != head:
             return False
-        return any(pattern.search(data) for pattern in (_URI, _BASE64, _ARRAY, _HEX))
+        return bool(_ANY.seen(data))
 
     def members(self, data: bytes, budget: Budget) -> Iterator[Member | Doubt]:
         data = _narrow(data)
@@ -99,14 +102,18 @@ def _runs(data: bytes, meter: Meter) -> Iterator[bytes]:
     """Every long run of encoded bytes outside data: URIs, decoded."""
     for run in _BASE64.finditer(data):
         if data[run.start() - 1 : run.start()] != b",":
-            text = _JOINT.sub(b"", run[0])
-            yield next(base64.readings(text, meter.budget))[0]
+            yield next(base64.readings(_joined(run[0]), meter.budget))[0]
     for array in _ARRAY.finditer(data):
         yield _numbers(array[1], meter)
     for digits in _HEX.finditer(data):
         text = digits[0].translate(None, _NOT_HEX)
         meter.take(len(text) // 2)
         yield binascii.unhexlify(text[: len(text) // 2 * 2])
+
+
+def _joined(run: bytes) -> bytes:
+    """Without what stands between two pieces, which few runs are made of."""
+    return _JOINT.sub(b"", run) if any(sign in run for sign in _JOINTS) else run
 
 
 def _numbers(array: bytes, meter: Meter) -> bytes:

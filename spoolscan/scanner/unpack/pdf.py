@@ -55,6 +55,7 @@ class Pdf:
     """See the module."""
 
     name = "PDF"
+    trace = b"%PDF-|%FDF-|endobj"
 
     def recognises(self, data: bytes) -> bool:
         head = data[:_HEAD]

@@ -38,6 +38,14 @@ class Unpacker(Protocol):
         """Lazily, what is inside; a Doubt for what cannot be opened.  Raises LimitReached."""
 
 
+class Anywhere(Unpacker, Protocol):
+    """One that can begin anywhere, behind other bytes."""
+
+    @property
+    def trace(self) -> bytes:
+        """A pattern that stands in all that it recognises (see `spoolscan.scanner.traces`)."""
+
+
 def text(name: bytes, fallback: str = "latin-1") -> str:
     """A name as words: UTF-8 where it is that, else one byte a character."""
     try:

@@ -26,7 +26,7 @@ from spoolscan.scanner.bounds import Budget
 from spoolscan.scanner.unpack import zipalone, ziplock, zstd
 from spoolscan.scanner.unpack.meter import LZMA_MEMORY, Meter, Stream, expand, inflate
 from spoolscan.scanner.unpack.seam import Member, unlocked
-from spoolscan.scanner.unpack.zipheaders import Entry, Place, is_split, is_zip, places
+from spoolscan.scanner.unpack.zipheaders import TRACE, Entry, Place, is_split, is_zip, places
 from spoolscan.verdict import Cause, Doubt
 
 _STORED, _DEFLATED, _BZIP2, _LZMA, _XZ, _AES = 0, 8, 12, 14, 95, 99
@@ -45,6 +45,7 @@ class Zip:
     """See the module."""
 
     name = "zip"
+    trace = TRACE
 
     def recognises(self, data: bytes) -> bool:
         return is_zip(data)

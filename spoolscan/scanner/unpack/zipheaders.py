@@ -25,6 +25,7 @@ _MANY: Final = 0xFFFFFFFF  # the value stands in the zip64 field
 _SIGNATURE: Final = re.compile(rb"PK(?:\x07\x08|\x03\x04|\x01\x02|\x05\x06|\x06\x06)")
 # Version needed below 10.1, a method that has been given out.
 _HEADER: Final = re.compile(rb"(?s)PK\x03\x04[\x00-\x64]...[\x00-\x63]\x00")
+TRACE: Final = rb"PK(?:\x01\x02|\x03\x04|\x05\x06|\x06\x06|\x07\x08|00PK)"
 _OTHERS: Final = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # OLE, TNEF
 _BEGINNINGS: Final = (b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\7\x08", b"PK00PK")
 
