@@ -7,6 +7,7 @@ thought: give one that does more its place in FLOORS.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -239,3 +240,11 @@ def test_the_email_package_writes_our_mail_and_reads_nobody_elses() -> None:
         "cli.samples",
     }
     assert not set().union(*users.values()) & {"email", "email.parser", "email.feedparser"}
+
+
+def test_a_file_of_more_than_400_lines_says_why_it_is_long() -> None:
+    for path in [*ROOT.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]:
+        text = path.read_text("utf-8")
+        if text.count("\n") > 400:
+            words = ast.get_docstring(ast.parse(text)) or ""
+            assert re.search(r"\blong(er than|,)", words, re.IGNORECASE), f"{path}: split it"
