@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class Asked:
-    """A worker, with an event loop of its own; `stop` it."""
+    """A worker, with an event loop of its own, of a nursery of its own or another; `stop` it."""
 
-    def __init__(self, config: Config) -> None:
-        self._nursery = Nursery()
-        self.worker = Worker(config, self._nursery)
+    def __init__(self, config: Config, nursery: Nursery | None = None) -> None:
+        self._own = Nursery()
+        self.worker = Worker(config, nursery or self._own)
         self._loop = asyncio.Runner()
         self._loop.get_loop()  # which opens what it needs
 
@@ -50,7 +50,7 @@ class Asked:
 
     def stop(self) -> None:
         self.end()
-        self._nursery.stop()
+        self._own.stop()
         self._loop.close()
 
     def _run(self, what: Coroutine[Any, Any, T]) -> T:
