@@ -28,6 +28,7 @@ FLOORS = {
         *[
             "aio",
             "disk",
+            "fork",
             "syncer",
             "spool",
             "config",

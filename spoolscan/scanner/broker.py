@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from spoolscan.errors import TemporaryFailure
+from spoolscan.fork import keep
 from spoolscan.scanner import inside, room, wire
 from spoolscan.scanner.engines import Engine, Sample
 from spoolscan.scanner.inspect import Tools
-from spoolscan.scanner.room.descriptors import keep
 from spoolscan.scanner.room.identity import die_with
 from spoolscan.scanner.scratch import Full, Scratch
 from spoolscan.scanner.unpack import commands, program

@@ -17,7 +17,6 @@ stands in the log.  The end of the daemon's socket is the order to go.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -31,8 +30,8 @@ from typing import Any, Final, NoReturn
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
+from spoolscan.fork import fork, keep
 from spoolscan.scanner import inside, wire, worker
-from spoolscan.scanner.room.descriptors import keep
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.settled import settle
 
@@ -57,7 +56,7 @@ class Nursery:
             return
         self._peer, theirs = socket.socketpair()
         with theirs:
-            self._pid = os.fork()
+            self._pid = fork()
             if self._pid == 0:
                 _enter(theirs, config, toolbox)
 
@@ -173,10 +172,6 @@ def _become(theirs: socket.socket, kept: _Kept) -> NoReturn:
 def _enter(peer: socket.socket, config: Config, toolbox: Toolbox) -> NoReturn:
     """In a copy of the daemon: keep nothing of what it does, and live here."""
     try:
-        gc.freeze()  # nothing of the daemon's is to be closed here: the number is another's by then
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
         keep(peer.fileno())
         log.setup("worker")
         toolbox.hush()
