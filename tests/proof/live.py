@@ -132,9 +132,11 @@ class Gateway:
             self.start(name)
 
     def pid(self, name: str) -> int:
-        """Of a stage, or "worker"; 0 while there is none."""
+        """Of a stage, "nursery" or "worker"; 0 while there is none."""
+        nurseries = children(self.pid("scanmail")) if name in ("nursery", "worker") else []
+        if name == "nursery":
+            return next(iter(nurseries), 0)
         if name == "worker":
-            nurseries = children(self.pid("scanmail"))
             return next((pid for nursery in nurseries for pid in children(nursery)), 0)
         process = self._processes.get(name)
         return process.pid or 0 if process is not None and process.is_alive() else 0
@@ -148,6 +150,8 @@ class Gateway:
         """SIGKILL, and it is gone when this returns.  The workers of a killed scanner end, too."""
         pid = self.pid(name)
         below = [one for child in children(pid) for one in (child, *children(child))]
+        if name == "nursery":
+            below = []  # who was born lives on
         if pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
