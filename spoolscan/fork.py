@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +50,22 @@ def keep(*kept: int, instead: Sequence[int] = (0, 1)) -> None:
     os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
 
 
+def shown() -> list[str]:
+    """As what ps(1) shows us."""
+    with suppress(OSError):
+        line = Path("/proc/self/cmdline").read_text("utf-8", "surrogateescape")
+        return line.rstrip("\0").split("\0")
+    return []
+
+
 def rename(words: Sequence[str]) -> None:
     """Be shown by ps(1) as this command, as far as there is room in place of the one we were.
 
     proc_pid_cmdline(5): it is what lies in our memory where the kernel put our arguments.
     """
-    fields = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    start, size = int(fields[_STARTS_AT]), int(fields[_ENDS_AT]) - int(fields[_STARTS_AT])
-    if start and size > 0:
+    with suppress(OSError):
+        stat = Path("/proc/self/stat").read_text("utf-8", "replace")
+        start, end = map(int, stat.rpartition(")")[2].split()[_STARTS_AT : _ENDS_AT + 1])
         line = b"".join(os.fsencode(word) + b"\0" for word in words)
-        ctypes.memmove(start, line[: size - 1].ljust(size, b"\0"), size)
+        if end > start:
+            ctypes.memmove(start, line[: end - start - 1].ljust(end - start, b"\0"), end - start)

@@ -243,3 +243,13 @@ def test_a_daemon_that_is_killed_leaves_none_of_them(gateway: Gateway) -> None:
     gateway.send_signal("scanmail", signal.SIGKILL)
     for pid in below:
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"{pid} ends", tell=gateway.log)
+
+
+def test_each_is_shown_as_what_it_is(gateway: Gateway) -> None:
+    def last(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")[-1]
+
+    stages = ("smtpd", "scanmail", "smtpfwdd", "jobs")
+    assert [last(gateway.process(stage)) for stage in stages] == [*stages]
+    assert {last(pid) for pid in gateway.nurseries()} == {"nursery"}
+    assert {last(pid) for pid in (*gateway.workers(), *gateway.readers())} == {"worker"}

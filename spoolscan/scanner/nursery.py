@@ -30,7 +30,7 @@ from typing import Any, Final, NoReturn
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import SpoolscanError
-from spoolscan.fork import fork, keep
+from spoolscan.fork import fork, keep, rename, shown
 from spoolscan.scanner import inside, wire, worker
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.settled import settle
@@ -138,6 +138,8 @@ class _Kept:
 
 def live(peer: socket.socket, kept: _Kept) -> None:
     """Fork workers until the daemon is gone."""
+    called = shown()
+    rename([*called, "nursery"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
     inside.furnish()
@@ -156,13 +158,14 @@ def live(peer: socket.socket, kept: _Kept) -> None:
                 continue
             if child == 0:
                 peer.close()
-                _become(theirs, kept)
+                _become(theirs, kept, [*called, "worker"])
 
 
-def _become(theirs: socket.socket, kept: _Kept) -> NoReturn:
+def _become(theirs: socket.socket, kept: _Kept, called: Sequence[str]) -> NoReturn:
     """A worker."""
     status = os.EX_SOFTWARE
     try:
+        rename(called)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         status = worker.main(theirs, kept.toolbox, kept.config)
     finally:
