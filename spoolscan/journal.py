@@ -129,7 +129,8 @@ class Journal(logging.Handler):
             else:
                 self._waiting.put(_columns(record.created, happened))
                 if self._thread.ident is None:
-                    self._thread.start()
+                    with suppress(RuntimeError):  # no more threads for now: with the next event
+                        self._thread.start()
 
     def close(self) -> None:
         """Write what waits, and end the thread."""

@@ -54,11 +54,16 @@ class Nursery:
         """
         if self._peer is not None or len(os.listdir("/proc/self/task")) > 1:
             return
-        self._peer, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
         with theirs:
-            self._pid = fork()
+            try:
+                self._pid = fork()
+            except OSError:
+                ours.close()  # no memory, say: later then
+                return
             if self._pid == 0:
                 _enter(theirs, config, toolbox)
+        self._peer = ours
 
     def bear(self, config: Config, theirs: socket.socket) -> None:
         """Have a worker forked that has this end of a socket pair.  Raises OSError."""
@@ -78,16 +83,11 @@ class Nursery:
         if self._peer is None:
             ours, peer = socket.socketpair()
             with peer:
-                nothing = (os.devnull, os.O_RDWR, 0)
-                self._pid = os.posix_spawn(
-                    sys.executable,
-                    [sys.executable, "-m", "spoolscan.scanner.nursery"],
-                    os.environ,
-                    file_actions=[
-                        (os.POSIX_SPAWN_DUP2, peer.fileno(), _PLACE),
-                        *((os.POSIX_SPAWN_OPEN, standard, *nothing) for standard in (0, 1)),
-                    ],
-                )
+                try:
+                    self._pid = _spawned(peer)
+                except OSError:
+                    ours.close()
+                    raise
             self._peer = ours
         return self._peer
 
@@ -104,6 +104,20 @@ class Nursery:
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+
+
+def _spawned(peer: socket.socket) -> int:
+    """The process id of a program that has this socket at `_PLACE`.  Raises OSError."""
+    nothing = (os.devnull, os.O_RDWR, 0)
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "spoolscan.scanner.nursery"],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, peer.fileno(), _PLACE),
+            *((os.POSIX_SPAWN_OPEN, standard, *nothing) for standard in (0, 1)),
+        ],
+    )
 
 
 def _request(config: Config) -> dict[str, Any]:
