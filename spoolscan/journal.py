@@ -117,8 +117,8 @@ class Journal(logging.Handler):
         self._closing = threading.Event()
         self._database: sqlite3.Connection | None = None
         self._file = (0, 0)
+        # Started when something happens: a stage can make a copy of itself until then.
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
-        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take an event's record, if it is one that belongs here.  Never waits."""
@@ -128,6 +128,9 @@ class Journal(logging.Handler):
                 self._dropped += 1
             else:
                 self._waiting.put(_columns(record.created, happened))
+                if self._thread.ident is None:
+                    with suppress(RuntimeError):  # no more threads for now: with the next event
+                        self._thread.start()
 
     def close(self) -> None:
         """Write what waits, and end the thread."""

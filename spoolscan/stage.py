@@ -38,8 +38,8 @@ class Work(Protocol):
 _ORDERS: Final = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
 
 
-def live(name: str, root: Path, work: Work) -> None:
-    """Run a stage to its end.  Raises ConfigError, TemporaryFailure."""
+def live(name: str, root: Path, work: Work, *, once: bool = False) -> None:
+    """Run a stage to its end: with ``once``, soon.  Raises ConfigError, TemporaryFailure."""
     log.setup(name)
     settings = config.load(root)
     log.send(name, settings.log.to)
@@ -48,7 +48,8 @@ def live(name: str, root: Path, work: Work) -> None:
     check_owner(root)
     with spool.lock(name), journaled(settings):
         spool.sweep()
-        settle()
+        if not once:
+            settle()
         asyncio.run(_lives(name, settings, spool, work))
 
 

@@ -2,11 +2,15 @@
 
 Each stage is a process of its own that says READY=1 on a socket we listen on (the protocol of
 sd_notify(3), so that the same stage runs under systemd unchanged).  When all have said so, we print
-``READY`` on standard output and tell systemd the same.  A stage that dies is started again after a
-pause that doubles while it keeps dying; but one that gives a reason before that (a bad setting, a
-port that is in use, another spoolscan on this spool) ends us all, with its exit status.  SIGTERM
-and SIGINT end the stages, the one started last first; SIGHUP is passed on.  Should we be killed
-outright, the kernel ends the stages with us (PR_SET_PDEATHSIG).
+``READY`` on standard output and tell systemd the same.
+
+A stage may begin as a copy of us, and share what we have loaded for all of them.  One that dies is
+started again as a program of its own, so that no two lives of it lie alike in memory, and what was
+installed meanwhile counts: after a pause that doubles while it keeps dying.  But one that gives a
+reason before all are ready (a bad setting, a port that is in use, another spoolscan on this spool)
+ends us all, with its exit status.  SIGTERM and SIGINT end the stages, the one started last first;
+SIGHUP is passed on.  Should we be killed outright, the kernel ends the stages with us
+(PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -18,14 +22,14 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
 
 from spoolscan import log
 from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
+from spoolscan.fork import fork, keep, rename
 from spoolscan.ready import notify
 
 STAGE: Final = "run"
@@ -36,6 +40,8 @@ _STEADY: Final = 60.0  # a stage that lived this long starts with a short pause 
 _GRACE: Final = 30.0  # seconds a stage has to end cleanly
 _REASONS: Final = {kind.exit_status: kind for kind in (ConfigError, TemporaryFailure)}
 _libc: Final = ctypes.CDLL(None)
+Life = Callable[[], int]
+"""What a stage does, in a process of its own; returns the exit status."""
 
 
 def _die_with(parent: int) -> None:
@@ -46,55 +52,82 @@ def _die_with(parent: int) -> None:
 
 
 class Stage:
-    """One stage's process and its life."""
+    """One stage's process and its life: the ``first`` in a copy of us, all others as a program."""
 
-    def __init__(self, name: str, command: Sequence[str], socket_path: str) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], first: Life | None, socket_path: str
+    ) -> None:
         self.name = name
+        self.pid = 0  # while it runs
         self._command = command
+        self._first = first
         self._socket_path = socket_path
-        self.process: asyncio.subprocess.Process | None = None
+        self._ended: asyncio.Future[int] | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
-        """Raises OSError, SubprocessError: no program, no memory, too many processes."""
+    def start(self) -> None:
+        """Raises OSError: no memory, too many processes."""
         parent = os.getpid()
-        environment = {**os.environ, "NOTIFY_SOCKET": self._socket_path}
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: _die_with(parent),  # no thread of ours holds a lock
-        )
-        return self.process
+        first, self._first = self._first, None
+        child = fork()
+        if child == 0:
+            self._become(parent, first)
+        self.pid = child
+        loop = asyncio.get_running_loop()
+        ended = self._ended = loop.create_future()
+        end = os.pidfd_open(child)
+
+        def over() -> None:
+            loop.remove_reader(end)
+            os.close(end)
+            self.pid = 0
+            ended.set_result(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        loop.add_reader(end, over)
+
+    def _become(self, parent: int, life: Life | None) -> NoReturn:
+        """In the child: live."""
+        status = os.EX_OSERR
+        try:
+            _die_with(parent)
+            keep()
+            os.environ["NOTIFY_SOCKET"] = self._socket_path
+            if life is None:
+                os.execv(self._command[0], [*self._command])  # noqa: S606 - no shell
+            rename(self._command)
+            status = life()
+        except OSError as error:
+            log.event(STAGE, "-", logging.ERROR, event="not-started", stage=self.name, error=error)
+        finally:
+            os._exit(status)
+
+    async def wait(self) -> int:
+        """Its exit status, once it has ended; negative: killed by that signal."""
+        return 0 if self._ended is None else await asyncio.shield(self._ended)
 
     def signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
+        if self.pid:
+            os.kill(self.pid, number)
 
     async def end(self) -> None:
         """SIGTERM, then SIGKILL when that is not heard."""
-        if self.process is None:
-            return
         self.signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(_GRACE):
-                await self.process.wait()
+            await asyncio.wait_for(self.wait(), _GRACE)
         except TimeoutError:
             log.event(STAGE, "-", logging.ERROR, event="killed", stage=self.name)
             self.signal(signal.SIGKILL)
-            await self.process.wait()
+            await self.wait()
 
 
 class Supervisor:
     """Keeps stages running until told to stop."""
 
-    def __init__(self, stages: Sequence[tuple[str, Sequence[str]]]) -> None:
+    def __init__(self, stages: Sequence[tuple[str, Sequence[str], Life | None]]) -> None:
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._notices.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._notices.bind("")  # the kernel chooses an abstract name, which goes when we go
         name = "@" + self._notices.getsockname()[1:].decode("ascii")
-        self._stages = [Stage(stage, command, name) for stage, command in stages]
+        self._stages = [Stage(*stage, name) for stage in stages]
         self._stop = asyncio.Event()
         self._ready: set[int] = set()  # process ids that said so
         self._started = False
@@ -133,12 +166,12 @@ class Supervisor:
                 size = socket.CMSG_SPACE(12)
                 data, control, _, _ = self._notices.recvmsg(4096, size)
                 sender = int.from_bytes(control[0][2][:4], sys.byteorder) if control else 0
-                if b"READY=1" in data.split(b"\n"):
+                if sender and b"READY=1" in data.split(b"\n"):
                     self._ready.add(sender)
                     self._announce()
 
     def _announce(self) -> None:
-        running = {stage.process and stage.process.pid for stage in self._stages}
+        running = {stage.pid for stage in self._stages}
         if not self._started and running <= self._ready:
             self._started = True
             notify("READY=1")
@@ -167,10 +200,11 @@ class Supervisor:
     async def _live(self, stage: Stage) -> int | str:
         """Its exit status (negative: killed by that signal), or why it could not be started."""
         try:
-            process = await stage.start()
-        except (OSError, subprocess.SubprocessError) as error:
+            stage.start()
+        except OSError as error:
             return f"not started: {error}"
+        pid = stage.pid
         self._announce()  # a quick one has said so before we knew its process id
-        status = await process.wait()
-        self._ready.discard(process.pid)
+        status = await stage.wait()
+        self._ready.discard(pid)
         return status

@@ -14,16 +14,18 @@ from spoolscan.scanner import wire
 from spoolscan.scanner.answer import Answer
 from spoolscan.scanner.broker import Broker
 from spoolscan.scanner.hand import Worker
+from spoolscan.scanner.nursery import Nursery
 from spoolscan.spool import Message
 
 T = TypeVar("T")
 
 
 class Asked:
-    """A worker, with an event loop of its own; `stop` it."""
+    """A worker, with an event loop of its own, of a nursery of its own or another; `stop` it."""
 
-    def __init__(self, config: Config) -> None:
-        self.worker = Worker(config)
+    def __init__(self, config: Config, nursery: Nursery | None = None) -> None:
+        self._own = Nursery()
+        self.worker = Worker(config, nursery or self._own)
         self._loop = asyncio.Runner()
         self._loop.get_loop()  # which opens what it needs
 
@@ -48,6 +50,7 @@ class Asked:
 
     def stop(self) -> None:
         self.end()
+        self._own.stop()
         self._loop.close()
 
     def _run(self, what: Coroutine[Any, Any, T]) -> T:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -171,6 +172,10 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """The process ids of the scanner's workers, each of them its open half."""
+        return [worker for nursery in self.nurseries() for worker in _children(nursery)]
+
+    def nurseries(self) -> list[int]:
+        """The process that forks them; none for a moment when it was killed."""
         return _children(self.process("scanmail"))
 
     def readers(self) -> list[int]:
@@ -270,11 +275,15 @@ class Gateway:
 
 
 def _children(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # its threads come and go
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _arguments(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
     except FileNotFoundError:
         return []

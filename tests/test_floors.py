@@ -29,6 +29,7 @@ FLOORS = {
         *[
             "aio",
             "disk",
+            "fork",
             "syncer",
             "spool",
             "config",
@@ -64,6 +65,7 @@ FLOORS = {
         *(f"receiver.{name}" for name in ("gatekeeper", "house", "link", "listeners", "stream")),
         *["receiver.stdio", "receiver.tls", "receiver.visitor"],
         *(f"scanner.{name}" for name in ("answer", "broker", "hand", "inside", "wire", "worker")),
+        *["scanner.nursery", "scanner.process"],
         *(f"forwarder.{name}" for name in ("attempt", "connection", "daemon", "dsn", "maildir")),
         *(f"forwarder.{name}" for name in ("hop", "routes", "smtp", "stage")),
         *(f"forwarder.{name}" for name in ("destinations", "mx", "pipe", "several")),

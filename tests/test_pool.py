@@ -18,6 +18,7 @@ from test_scanner import CLEAN, DOCUMENT, World, command
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner import hand
 from spoolscan.scanner.hand import TakenBack, WorkerDied
+from spoolscan.scanner.nursery import Nursery
 from spoolscan.scanner.pool import Pool
 from spoolscan.spool import Message
 from spoolscan.verdict import Verdict
@@ -28,12 +29,14 @@ def in_pool(world: World, workers: int, story: Callable[[Pool], Awaitable[None]]
     settings = world.config.scanner.model_copy(update={"workers": workers})
 
     async def life() -> None:
-        pool = Pool(world.config.model_copy(update={"scanner": settings}))
+        nursery = Nursery()
+        pool = Pool(world.config.model_copy(update={"scanner": settings}), nursery)
         try:
             assert await pool.prepare() == []
             await story(pool)
         finally:
             pool.stop()
+            nursery.stop()
 
     asyncio.run(life())
 
@@ -135,7 +138,8 @@ def test_who_is_not_to_be_asked_is_known_when_a_turn_comes(tmp_path: Path) -> No
 
     async def story() -> None:
         nonlocal out
-        pool = Pool(world.config.model_copy(update={"scanner": settings}), lambda: out)
+        nursery = Nursery()
+        pool = Pool(world.config.model_copy(update={"scanner": settings}), nursery, lambda: out)
         try:
             await pool.prepare()
             asked = [asyncio.create_task(verdict(pool, world.claimed(DOCUMENT))) for _ in range(9)]
@@ -147,6 +151,7 @@ def test_who_is_not_to_be_asked_is_known_when_a_turn_comes(tmp_path: Path) -> No
             await asyncio.gather(*asked, return_exceptions=True)
         finally:
             pool.stop()
+            nursery.stop()
 
     asyncio.run(story())
     assert runs.read_text().split() == ["x"]

@@ -184,14 +184,19 @@ def test_the_stage_says_loudly_that_the_room_is_off(
     assert (line.levelname, "in_force=-" in line.getMessage()) == ("WARNING", True)
 
 
-LACKING_WORKER = """#!{python}
-import json, socket, struct, sys, time
-control = socket.socket(fileno=int(sys.argv[-1]))
-peer, theirs = socket.socketpair()
-measure = {{"name": "landlock", "in_force": False, "detail": "Function not implemented"}}
-data = json.dumps({{"room": [measure]}}).encode()
-socket.send_fds(control, [struct.pack("!I", len(data)) + data], [theirs.fileno()])
-time.sleep(300)
+LACKING_NURSERY = """#!{python}
+import os, socket
+from spoolscan.scanner import wire
+held = []
+with socket.socket(fileno=3) as nursery:
+    while frame := wire.receive(nursery):
+        control = socket.socket(fileno=frame[1][0])
+        peer, theirs = socket.socketpair()
+        held += [control, peer]
+        end = os.pidfd_open(os.posix_spawn("/bin/true", ["true"], {{}}))
+        wire.send(control, {{"pid": 0}}, [end])
+        measure = {{"name": "landlock", "in_force": False, "detail": "Function not implemented"}}
+        wire.send(control, {{"room": [measure]}}, [theirs.fileno()])
 """
 
 
@@ -200,8 +205,8 @@ def test_where_the_room_is_required_nothing_starts_without_all_of_it(
     setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path, in_scanner=f'room = "{setting}"')
-    script = tmp_path / "worker"
-    script.write_text(LACKING_WORKER.format(python=sys.executable))
+    script = tmp_path / "nursery"
+    script.write_text(LACKING_NURSERY.format(python=sys.executable))
     script.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(script))
     if setting == "best":

@@ -50,13 +50,21 @@ while True:
 
 SUPERVISE = """
 import asyncio, json, sys
+from functools import partial
 from spoolscan import log, supervisor
 from spoolscan.errors import SpoolscanError
 
 supervisor._FIRST_PAUSE = 0.01
 
 async def supervise():
-    await supervisor.Supervisor(json.loads(sys.argv[1])).run()
+    stages = []
+    for name, command in json.loads(sys.argv[1]):
+        stages.append((name, command, partial(live, command) if name == "copy" else None))
+    await supervisor.Supervisor(stages).run()
+
+def live(command):
+    sys.argv = command[2:]
+    return exec(command[2], {})
 
 log.setup("run")
 try:
@@ -169,6 +177,36 @@ def test_a_stage_that_dies_is_started_again_and_the_others_do_not_notice(house: 
     assert any("event=restart stage=a status=-9" in line for line in house.lines("log"))
 
 
+def test_a_stage_may_begin_as_a_copy_and_goes_on_as_a_program_when_it_died(house: House) -> None:
+    def shown() -> str:
+        return Path(f"/proc/{house.pids('copy')[-1]}/cmdline").read_text()
+
+    house.go("a", "copy")
+    supervisor = house.start("a", "copy")
+    house.ready()
+    (first,) = house.pids("copy")
+    assert {int(name) for name in os.listdir(f"/proc/{first}/fd")} == {0, 1, 2}
+    words = f"{house.folder}\0copy\0"
+    assert words + "\0" in shown()  # there is room behind it: it was longer once
+    os.kill(first, signal.SIGKILL)
+    until(lambda: len(house.lines("copy.said")) == 2)
+    assert shown().endswith(words)
+    os.kill(house.pids("copy")[-1], signal.SIGHUP)
+    until(lambda: house.lines("reloaded") == ["copy"])
+    supervisor.terminate()
+    assert supervisor.wait() == 0
+    assert house.lines("ended") == ["copy", "a"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_copy_hears_its_first_signal(house: House, number: signal.Signals) -> None:
+    supervisor = house.start("copy")
+    until(lambda: house.pids("copy"))
+    supervisor.send_signal(number)
+    assert supervisor.wait() == 0
+    assert house.lines("ended") == ["copy"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_stages_the_last_one_first(house: House, number: signal.Signals) -> None:
     house.go("a", "b", "c")
@@ -240,7 +278,7 @@ def test_a_program_that_cannot_be_started_for_now_is_tried_again(house: House) -
     house.go("a")
     program = house.path("program")
     supervisor = house.start("a", b=[str(program), str(house.folder), "b"])
-    until(lambda: any("not started" in line for line in house.lines("log")))
+    until(lambda: any("not-started" in line for line in house.lines("log")))
     program.write_text(f"#!{sys.executable}\n{STAGE}")
     program.chmod(0o700)
     house.go("b")

@@ -43,7 +43,7 @@ def scanmail(context: click.Context, spool: str | None, *, once: bool) -> None:
     """Judge the messages of incoming/."""
     from spoolscan.scanner.stage import Scanning  # noqa: PLC0415 - one stage loads one stage
 
-    stage.live("scanmail", find(context, spool), Scanning(once=once))
+    stage.live("scanmail", find(context, spool), Scanning(once=once), once=once)
 
 
 @click.command()
@@ -54,4 +54,4 @@ def smtpfwdd(context: click.Context, spool: str | None, *, once: bool) -> None:
     """Forward the messages of outgoing/ to the next hop."""
     from spoolscan.forwarder.stage import Forwarding  # noqa: PLC0415 - one stage loads one stage
 
-    stage.live("smtpfwdd", find(context, spool), Forwarding(once=once))
+    stage.live("smtpfwdd", find(context, spool), Forwarding(once=once), once=once)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from spoolscan.errors import TemporaryFailure
+from spoolscan.fork import keep
 from spoolscan.scanner import inside, room, wire
 from spoolscan.scanner.engines import Engine, Sample
 from spoolscan.scanner.inspect import Tools
@@ -154,14 +155,7 @@ def _enter(
     """In the child: keep nothing but the sockets, and live there."""
     try:
         die_with(parent)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(nothing, standard)
-        before = 2
-        for kept in sorted((asked.fileno(), peer.fileno())):
-            os.closerange(before + 1, kept)
-            before = kept
-        os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
+        keep(asked.fileno(), peer.fileno(), instead=(0, 1, 2))
         inside.live(asked, peer, tools, plan, parent)
     except BaseException as error:
         with suppress(OSError):

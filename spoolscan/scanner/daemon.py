@@ -37,6 +37,7 @@ from spoolscan.scanner.canary import Canary
 from spoolscan.scanner.disposition import Disposer, Trail
 from spoolscan.scanner.engines import command
 from spoolscan.scanner.hand import LOOK, WorkerDied
+from spoolscan.scanner.nursery import Nursery
 from spoolscan.scanner.pool import Pool
 from spoolscan.scanner.room import Measure, check
 from spoolscan.scanner.teller import Teller
@@ -56,9 +57,13 @@ _LATE: Final = (
 
 
 class Scanner:
-    """One scanner on one spool, under the stage's lock.  Raises ConfigError when made."""
+    """One scanner on one spool, under the stage's lock.  Raises ConfigError when made.
 
-    def __init__(self, spool: Spool, config: Config) -> None:
+    Its workers come from ``nursery``, which is a copy of this process where there was none; without
+    one, from one of its own.
+    """
+
+    def __init__(self, spool: Spool, config: Config, nursery: Nursery | None = None) -> None:
         self._spool = spool
         self._config = config
         self._toolbox = Toolbox(config, _tell)
@@ -70,7 +75,11 @@ class Scanner:
         self._disposer = Disposer(spool, config, templates, self._teller)
         self._trouble = Trouble(notifier, config, spool.path("incoming"))
         self._copying = Copying()
-        self._pool = Pool(config, self._canary.out)
+        self._is_lent = nursery is not None
+        self._nursery = nursery or Nursery()
+        if self._is_lent:
+            self._nursery.fork(config, self._toolbox)
+        self._pool = Pool(config, self._nursery, self._canary.out)
         self._waiting: deque[str] = deque()
         self._tried: set[str] | None = None  # with `once`: each message is tried once
         self._in_hand: set[str] = set()
@@ -89,7 +98,7 @@ class Scanner:
         TemporaryFailure where the spool cannot be read.
         """
         self._tried = set() if once else None
-        self._pool = Pool(self._config, self._canary.out)
+        self._pool = Pool(self._config, self._nursery, self._canary.out)
         self._turn, self._list_at = asyncio.Lock(), 0.0
         with Watch(self._spool.path("incoming"), STAGE) as watch:
             ending = asyncio.create_task(self._end(stop, watch))
@@ -108,6 +117,8 @@ class Scanner:
                 ending.cancel()
                 self._canary.stop()
                 self._pool.stop()
+                if not self._is_lent:
+                    self._nursery.stop()
                 self._teller.tell_counted(all_of_them=True)
                 self._toolbox.close()
 

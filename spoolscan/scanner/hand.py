@@ -15,8 +15,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +26,8 @@ from spoolscan.config import Config
 from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
 from spoolscan.scanner import wire
 from spoolscan.scanner.answer import Answer
+from spoolscan.scanner.nursery import Nursery
+from spoolscan.scanner.process import Process
 from spoolscan.scanner.room import Measure
 from spoolscan.spool import Message
 
@@ -57,15 +57,18 @@ class _Question:
 
 
 class Worker:
-    """One worker process, started when first asked.  For one event loop.
+    """One worker process of a ``nursery``, started when first asked.  For one event loop.
 
     ``freed`` is called when there is room for one more question.
     """
 
-    def __init__(self, config: Config, freed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, config: Config, nursery: Nursery, freed: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
+        self._nursery = nursery
         self._freed = freed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None  # since it has said which
         self._control: socket.socket | None = None
         self._peer: socket.socket | None = None
         self._frames = wire.Frames()
@@ -84,32 +87,20 @@ class Worker:
     # -- the process ---------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process; it gets ready while we wait for mail."""
-        if self._process is not None:
+        """Have the process forked; it gets ready while we wait for mail.  Raises OSError."""
+        if self._control is not None:
             return
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "spoolscan.scanner.worker",
-                    str(theirs.fileno()),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            self._nursery.bear(self._config, theirs)
         self._control = ours
-        # Ours and not the file's: what is edited there counts from the next reload.
-        settings = self._config.model_dump(mode="json")
-        with suppress(OSError):  # one that has died already is met when it is asked
-            wire.send(ours, {"root": str(self._config.root), "settings": settings})
 
     def kill(self) -> None:
         """Whoever waits for its answer gets WorkerDied."""
         if self._process is not None:
             self._process.kill()
+        elif self._control is not None:
+            self._control.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
         """End the process; what it had in hand stays in scanning/."""
@@ -119,6 +110,8 @@ class Worker:
         """No more is said to it: each that was asked hears of that."""
         self._part()
         if self._control is not None:
+            # A thread may wait for what it says of its room.
+            self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
             self._control = None
         died: Exception = WorkerDied(f"worker: {reason}")
@@ -141,9 +134,13 @@ class Worker:
 
     def _broken(self, reason: str) -> None:
         self._over(reason)
+        self._bury()
+
+    def _bury(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process.close()
             self._process = None
 
     # -- getting ready -------------------------------------------------------------------------
@@ -186,6 +183,7 @@ class Worker:
         """Have it look at its files; a new process, and a new room, come with a new socket."""
         if self._peer is None or self._control is None:
             await asyncio.to_thread(self._begin)
+            await self._hear_birth()
             await self._hear_room()
         control, peer = self._control, self._peer
         if control is None or peer is None:
@@ -200,23 +198,36 @@ class Worker:
     def _begin(self) -> None:
         """Another process, when the last one has said why it ended."""
         if self._control is None and self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_LAST_WORDS)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._process.wait(_LAST_WORDS)
+            self._bury()
         self._out = frozenset()
         self.start()
 
-    async def _hear_room(self) -> None:
-        """What it says of its room, at the start and later.  Raises as `wire.receive`."""
+    async def _hear_birth(self) -> None:
+        """Which process it is.  Raises as `_heard`."""
+        if self._process is not None:
+            return
+        try:
+            content, (descriptor,) = await self._heard()
+        except TimeoutError:
+            self._nursery.stop()
+            raise
+        self._process = Process(int(content["pid"]), descriptor)
+
+    async def _heard(self) -> tuple[dict[str, Any], list[int]]:
+        """The next that it says.  Raises as `wire.receive`."""
         if self._control is None:
             raise wire.Broken(wire.ENDED)
-        asked = time.monotonic()
-        frame = await asyncio.to_thread(wire.receive, self._control, asked + _START)
+        deadline = time.monotonic() + _START
+        frame = await asyncio.to_thread(wire.receive, self._control, deadline)
         if frame is None:
             raise wire.Broken("it ended before it was ready; its reason stands in the log")
-        content, descriptors = frame
+        return frame
+
+    async def _hear_room(self) -> None:
+        """What it says of its room, at the start and later.  Raises as `_heard`."""
+        asked = time.monotonic()
+        content, descriptors = await self._heard()
         self._looked = asked
         if not descriptors and self._peer is not None:
             asyncio.get_running_loop().add_reader(self._peer, self._hear)

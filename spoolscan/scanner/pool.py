@@ -14,19 +14,23 @@ from spoolscan.config import Config
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner.answer import Answer
 from spoolscan.scanner.hand import AHEAD, TakenBack, Worker, WorkerDied
+from spoolscan.scanner.nursery import Nursery
 from spoolscan.scanner.room import Measure
 from spoolscan.spool import Message
 
 
 class Pool:
-    """As many workers as the settings say.  For one event loop.
+    """As many workers of a ``nursery`` as the settings say.  For one event loop.
 
     ``out`` tells the engines that are not to be asked, when a message's turn comes.
     """
 
-    def __init__(self, config: Config, out: Callable[[], frozenset[str]] = frozenset) -> None:
+    def __init__(
+        self, config: Config, nursery: Nursery, out: Callable[[], frozenset[str]] = frozenset
+    ) -> None:
         self._out = out
-        self._workers = [Worker(config, self._freed) for _ in range(config.worker_count())]
+        count = config.worker_count()
+        self._workers = [Worker(config, nursery, self._freed) for _ in range(count)]
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._ended = False
 

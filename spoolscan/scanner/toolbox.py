@@ -44,16 +44,20 @@ class Toolbox:
     """Raises ConfigError where a file or an engine can never be used."""
 
     def __init__(self, config: Config, tell: Callable[[str], None] = _silent) -> None:
+        self._tell = tell
+
+        def say(text: str) -> None:
+            self._tell(text)
+
         def problem(error: ConfigError) -> None:
-            tell(str(error))
+            say(str(error))
 
         self._bad = PatternFile(str(config.path("etc/matches.bad")), problem)
         self._doc = PatternFile(str(config.path("etc/matches.doc")), problem)
         self._ignore = LiveFile(str(config.path("etc/ignore")), Ignored.parse, problem, absent=b"")
-        self._tell = tell
         self._told: set[Entry] = set()
         self._passwords = PasswordFile(config.path(config.scanner.passwords))
-        self.engines = engines.build(config.engines(), tell)
+        self.engines = engines.build(config.engines(), say)
         behind = {settings.name for settings in config.engine if settings.backup}
         self._tools = Tools(
             bad=self._bad.current(),
@@ -94,6 +98,10 @@ class Toolbox:
                 self._told.add(entry)
                 self._tell(_over(entry, self._ignore.path))
         return ignored.on(today)
+
+    def hush(self) -> None:
+        """Tell nobody any more."""
+        self._tell = _silent
 
     def close(self) -> None:
         for engine in self.engines:

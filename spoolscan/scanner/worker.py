@@ -1,14 +1,15 @@
 """A worker process: has hostile mail read for the daemon, and holds nothing that matters.
 
-It is two halves.  This one, the open half, keeps the settings and the engines, and never sees a
-message; the locked half (`inside`), forked from it, reads messages and can do nothing else.  The
-daemon has a socket to each: over that of the locked half go messages and Reports; over ours the
-daemon asks, once a second while there is mail, whether all is as it was:
+It is two halves.  This one, the open half, forked from the `nursery`, keeps the settings and the
+engines, and never sees a message; the locked half (`inside`), forked from it, reads messages and
+can do nothing else.  The daemon has a socket to each: over that of the locked half go messages and
+Reports; over ours the daemon asks, once a second while there is mail, whether all is as it was:
 
 ================================  ================================================================
 it says                           we answer
 ================================  ================================================================
-root, settings: what we go by     room: its measures, with a socket for questions
+(at first)                        pid: ours, with a descriptor of this process; then
+                                  room: its measures, with a socket for questions
 out: engines that are not to be   nothing; or, where that, a pattern, a rule or the room is
 asked; worn: the room is old      another one from here on, room and socket as above
 ================================  ================================================================
@@ -21,11 +22,7 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from spoolscan import log
@@ -39,31 +36,34 @@ from spoolscan.scanner.toolbox import Toolbox
 _SCRATCH: Final = 4  # times what a message may decode to: it, what is made of it, and to spare
 
 
-def main(arguments: Sequence[str]) -> int:
-    """``DESCRIPTOR`` of the socket; returns the exit status."""
-    (number,) = arguments
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
-    log.setup("worker")
-    with socket.socket(fileno=int(number)) as peer:
-        try:
-            config = _settings(peer)
-            serve(peer, Toolbox(config), config)
-        except SpoolscanError as error:
-            log.event("worker", event="not-started", error=error)
-            return error.exit_status
-        except Exception as error:
-            # It costs the message an attempt, and the next one gets a worker that is not confused.
-            log.failure("worker", "-", error)
-            return os.EX_SOFTWARE
+def main(peer: socket.socket, toolbox: Toolbox, config: Config) -> int:
+    """The life of the process; returns the exit status."""
+    try:
+        _introduce(peer)
+    except ConnectionError:
+        return 0  # nobody wants a worker any more
+    try:
+        serve(peer, toolbox, config)
+    except SpoolscanError as error:
+        log.event("worker", event="not-started", error=error)
+        return error.exit_status
+    except Exception as error:
+        # It costs the message an attempt, and the next one gets a worker that is not confused.
+        log.failure("worker", "-", error)
+        return os.EX_SOFTWARE
     return 0
 
 
-def _settings(peer: socket.socket) -> Config:
-    """The first frame: the settings that the daemon goes by."""
-    frame = wire.receive(peer)
-    if frame is None:
-        raise wire.Broken("the daemon ended")
-    return Config(root=Path(frame[0]["root"]), **frame[0]["settings"])
+def _introduce(peer: socket.socket) -> None:
+    """By a descriptor that means us and nobody else; the daemon is not our parent.
+
+    Raises OSError.
+    """
+    descriptor = os.pidfd_open(os.getpid())
+    try:
+        wire.send(peer, {"pid": os.getpid()}, [descriptor])
+    finally:
+        os.close(descriptor)
 
 
 def serve(peer: socket.socket, toolbox: Toolbox, config: Config) -> None:
@@ -106,7 +106,3 @@ def plan_of(config: Config) -> room.Plan | None:
     if scanner.room == "off":
         return None
     return room.Plan(scanner.user, scanner.memory, scratch_size(config))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

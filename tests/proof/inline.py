@@ -31,6 +31,7 @@ from spoolscan.scanner import daemon
 from spoolscan.scanner.answer import Answer, DecodedPart
 from spoolscan.scanner.daemon import Scanner
 from spoolscan.scanner.inspect import inspect
+from spoolscan.scanner.nursery import Nursery
 from spoolscan.scanner.toolbox import Toolbox
 from spoolscan.spool import STATES, Message, Spool
 from spoolscan.syncer import Syncer
@@ -48,7 +49,9 @@ class Pool:
 
     size = 1
 
-    def __init__(self, settings: config.Config, out: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self, settings: config.Config, _: Nursery, out: Callable[[], frozenset[str]]
+    ) -> None:
         self._tools, self._out = _toolbox(settings.root).tools, out
         self.measures: list[str] = []
 

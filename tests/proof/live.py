@@ -132,10 +132,12 @@ class Gateway:
             self.start(name)
 
     def pid(self, name: str) -> int:
-        """Of a stage, or "worker"; 0 while there is none."""
+        """Of a stage, "nursery" or "worker"; 0 while there is none."""
+        nurseries = children(self.pid("scanmail")) if name in ("nursery", "worker") else []
+        if name == "nursery":
+            return next(iter(nurseries), 0)
         if name == "worker":
-            found = children(self.pid("scanmail"))
-            return found[0] if found else 0
+            return next((pid for nursery in nurseries for pid in children(nursery)), 0)
         process = self._processes.get(name)
         return process.pid or 0 if process is not None and process.is_alive() else 0
 
@@ -145,9 +147,11 @@ class Gateway:
             os.kill(pid, number)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, and it is gone when this returns.  The worker of a killed scanner ends, too."""
+        """SIGKILL, and it is gone when this returns.  The workers of a killed scanner end, too."""
         pid = self.pid(name)
-        below = children(pid)
+        below = [one for child in children(pid) for one in (child, *children(child))]
+        if name == "nursery":
+            below = []  # who was born lives on
         if pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -175,9 +179,11 @@ class Gateway:
 
 
 def children(pid: int) -> list[int]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # its threads come and go
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def is_alive(pid: int) -> bool:

@@ -95,6 +95,17 @@ def test_a_scanner_worker_killed_under_load_costs_nothing(
     all_arrived(sender, postfix, gateway)
 
 
+def test_their_nursery_killed_under_load_with_all_workers_costs_nothing(
+    sender: Sender, gateway: Gateway, postfix: PostfixServer
+) -> None:
+    until(lambda: len(sender.taken) >= 5, "load", tell=gateway.log)
+    for pid in (*gateway.nurseries(), *gateway.workers()):
+        os.kill(pid, signal.SIGKILL)
+    before = len(sender.taken)
+    until(lambda: len(sender.taken) >= before + 5, "load again", tell=gateway.log)
+    all_arrived(sender, postfix, gateway)
+
+
 def test_with_the_supervisor_the_stages_end_and_the_next_start_goes_on(
     sender: Sender, gateway: Gateway, postfix: PostfixServer
 ) -> None:

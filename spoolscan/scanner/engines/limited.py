@@ -31,10 +31,8 @@ class Limited:
         self._engine = engine
         self._timeout = timeout
         name = quote(engine.name, safe="")
-        first = os.getpid() % slots  # workers need not all ask for the same one
-        numbers = [*range(first, slots), *range(first)]
         self._slots = [
-            FileLock(folder / f"engine-{name}-{number}.lock", mode=0o600) for number in numbers
+            FileLock(folder / f"engine-{name}-{number}.lock", mode=0o600) for number in range(slots)
         ]
 
     @property
@@ -68,7 +66,8 @@ class Limited:
             slot.release()
 
     def _free(self) -> FileLock | None:
-        for slot in self._slots:
+        first = os.getpid() % len(self._slots)  # workers need not all ask for the same one
+        for slot in [*self._slots[first:], *self._slots[:first]]:
             try:
                 slot.acquire(blocking=False)
             except Timeout:
