@@ -18,7 +18,8 @@ by hand is a message like any other once it is as long as its SIZE line says.
 Longer than most modules here, so that every rename of a message can be read in one place.
 
 Fails with TemporaryFailure (its ``errno`` tells a full disk from a broken one), Corrupt (the file
-is not what it says), Incomplete (still being copied here) and Gone (somebody moved it: fine).
+is not what it says), Incomplete (still being copied here), Gone (somebody moved it: fine) and
+Replaced (somebody put another file in its place).
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class Incomplete(SpoolscanError):
 
 class Gone(SpoolscanError):
     """No longer where it was: an administrator, or another stage, moved it."""
+
+
+class Replaced(Gone):
+    """Another file has its name by now, and was left alone."""
 
 
 @contextmanager
@@ -313,12 +318,27 @@ class Message:
     def remove(self) -> None:
         """Close and unlink it: every recipient is SENT or FAIL.  Gone already is as good.
 
-        The unlink waits for the disk at times: it belongs in a thread.  A loss of power may take it
-        back until `Spool.sync` of its state.
+        It goes by way of tmp/, where nobody puts another file in its place between the look at it
+        and the unlink.  That waits for the disk at times: it belongs in a thread.  A loss of power
+        may take it back until `Spool.sync` of its state.  Raises Replaced, TemporaryFailure.
         """
-        self.close()  # first, for what nobody has open costs half as much to unlink
-        with _doing(f"removing {self.state}/{self.id}"):
-            _unlink(self._path)
+        aside = self._spool.path("tmp", self.id)
+        try:
+            with _doing(f"removing {self.state}/{self.id}"), suppress(FileNotFoundError):
+                if self._lies_at(self._path):
+                    disk.rename_new(self._path, aside)
+                    if self._lies_at(aside):
+                        self.close()  # what nobody has open costs half as much to unlink
+                        disk.unlink(aside)
+                        return
+                    disk.rename_new(aside, self._path)
+                raise Replaced(f"{self.state}/{self.id}: another file took its place meanwhile")
+        finally:
+            self.close()
+
+    def _lies_at(self, path: str) -> bool:
+        """Whether this is the file there.  It is open: no other one can have its number."""
+        return os.path.samestat(disk.status(self._descriptor), disk.look(path))
 
 
 def _close(descriptor: int) -> None:

@@ -41,7 +41,7 @@ from spoolscan.forwarder.removals import Removals
 from spoolscan.nexthop.table import Table
 from spoolscan.notices import Templates
 from spoolscan.queueid import QUEUE_ID
-from spoolscan.spool import Gone, Incomplete, Spool
+from spoolscan.spool import Gone, Incomplete, Replaced, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
 _AFTER_TROUBLE = 1.0  # seconds until a listing that failed is tried again
@@ -282,14 +282,14 @@ class Forwarder:
         self, item: Waiting, work: Work, groups: Mapping[Hop, list[int]], ready: Sequence[Hop]
     ) -> None:
         outcomes = dict(item.heard)
-        parked = False
+        over = parked = False
         try:
             attempts = [self._attempt(hop, work, groups[hop], outcomes) for hop in ready]
             # Most have one, and need no task for it.
             ended = [await attempts[0]] if len(ready) == 1 else await asyncio.gather(*attempts)
-            if work.is_over(outcomes):
+            over = work.is_over(outcomes)
+            if over:
                 self._removals.add(work.message)
-                parked = True
                 return
             errors = dict(zip(ready, ended, strict=True))
             for error in errors.values():
@@ -307,9 +307,10 @@ class Forwarder:
         except Exception as error:
             await self._set_aside(work.message.id, error)
         finally:
-            work.message.close()
-            if not parked:
-                self._forget(work.message.id)
+            if not over:
+                work.message.close()
+                if not parked:
+                    self._forget(work.message.id)
 
     async def _attempt(
         self, hop: Hop, work: Work, indices: Sequence[int], outcomes: dict[int, Outcome]
@@ -395,6 +396,9 @@ class Forwarder:
     async def _set_aside(self, queue_id: str, error: Exception) -> None:
         """What cannot be read goes to hold/, all else is tried again later.  Never raises."""
         if isinstance(error, Gone):
+            if isinstance(error, Replaced):
+                log.event("forwarder", queue_id, logging.WARNING, event="replaced", reason=error)
+                self._list_in(0)
             return
         if isinstance(error, Incomplete):
             if not self._arrivals.copying.has_stopped(queue_id):

@@ -218,6 +218,13 @@ MUTANTS = (
     ),
     Mutant(
         "spool.py",
+        "if self._lies_at(aside):",
+        "if True:",
+        "what somebody put in its place stays",
+        ("tests/test_removal.py",),
+    ),
+    Mutant(
+        "spool.py",
         "disk.fdatasync(self._descriptor)",
         "pass",
         "nor after a power cut",
