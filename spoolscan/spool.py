@@ -73,11 +73,15 @@ def _doing(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a listing; ``due`` (seconds since the epoch) is its time of last change."""
+    """One file of a listing; ``due`` (seconds since the epoch) is its time of last change.
+
+    ``given``: somebody gave it that time.  A write leaves the time of the change of status there.
+    """
 
     queue_id: str
     due: float
     size: int
+    given: bool = False
 
     def is_due(self, now: float, longest: float = 86400.0) -> bool:
         """Whether it may be tried at ``now``; `Spool.defer` sets a time that is still to come.
@@ -456,7 +460,8 @@ class Spool:
                 status = disk.look(self.path(state, queue_id))
             except FileNotFoundError:
                 return None
-        return Entry(queue_id, status.st_mtime, status.st_size)
+        given = status.st_mtime_ns != status.st_ctime_ns
+        return Entry(queue_id, status.st_mtime, status.st_size, given)
 
     def entries(self, state: str, known: Mapping[str, Entry] = _NOTHING) -> list[Entry]:
         """What lies in a state, oldest first; what is ``known`` is not looked at again.

@@ -2,8 +2,9 @@
 what somebody saw come.
 
 The listing is the truth, and an expensive one where a hundred thousand messages wait: of those that
-were there before only the name is looked at, most of the time.  A change of a file's time that is
-not ours is seen half a minute later, or at once where somebody says so (`Spool.wake`).
+were there before only the name is looked at, most of the time.  A time that somebody gave a file is
+seen half a minute later, or at once where he says so (`Spool.wake`); one that a mark of ours left
+says nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MANY: Final = 100  # entries; to list fewer takes less than to ask a thread for
 
 @dataclass(slots=True)
 class Found:
-    """``due``: to be taken in hand.  ``hurried``: in hand, and somebody set their times.
+    """``due``: to be taken in hand.  ``hurried``: in hand, and somebody gave them other times.
 
     ``soonest``: seconds until something else is due.
     """
@@ -65,7 +66,7 @@ class Arrivals:
         for entry in entries:
             queue_id = entry.queue_id
             if queue_id in self._known:
-                if self._known[queue_id] != entry.due:
+                if entry.given and entry.due != self._known[queue_id]:
                     self._known[queue_id] = entry.due
                     found.hurried.add(queue_id)
             elif queue_id in skip:
