@@ -7,12 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from builders import message, names, put, spool_in
+from builders import forwarder_of, message, names, put, spool_in
 from smtp_peer import Answer, Peer
 
-from spoolscan import config, disk
-from spoolscan.forwarder.daemon import Forwarder
-from spoolscan.notices import Templates
+from spoolscan import disk
 from spoolscan.spool import Gone, Replaced, Spool
 
 BOB, EVE = "bob@example.com", "eve@example.com"
@@ -95,7 +93,8 @@ def test_a_copy_that_is_put_in_place_while_the_message_is_sent_is_sent_too(spool
     async def main() -> None:
         stop = asyncio.Event()
         async with peer, asyncio.timeout(60):
-            task = asyncio.create_task(_forwarder(spool, peer).run(stop))
+            forwarder = forwarder_of(spool, f"smtp://127.0.0.1:{peer.port}")
+            task = asyncio.create_task(forwarder.run(stop))
             while len(peer.deliveries) < 2 or names(spool, "outgoing"):
                 assert not task.done()
                 await asyncio.sleep(0.01)
@@ -105,13 +104,3 @@ def test_a_copy_that_is_put_in_place_while_the_message_is_sent_is_sent_too(spool
     asyncio.run(main())
     assert peer.recipients == [BOB, EVE]
     assert all(item.data.endswith(message()) for item in peer.deliveries)
-
-
-def _forwarder(spool: Spool, peer: Peer) -> Forwarder:
-    settings = config.Config(
-        root=Path(spool.root),
-        site=config.Site(hostname="me.test"),
-        forwarder=config.Forwarder(next_hop=f"smtp://127.0.0.1:{peer.port}"),
-    )
-    templates = Templates([Path(__file__).parent.parent / "etc" / "templates"])
-    return Forwarder(settings, spool, templates)

@@ -35,10 +35,10 @@ from spoolscan.forwarder import attempt
 from spoolscan.forwarder.arrivals import Arrivals, Found
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
-from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
+from spoolscan.forwarder.destinations import Destinations, maker_for, read_routes
 from spoolscan.forwarder.hop import Hop, Waiting, words
 from spoolscan.forwarder.removals import Removals
-from spoolscan.nexthop.table import Table
+from spoolscan.nexthop.read import Routes
 from spoolscan.notices import Templates
 from spoolscan.queueid import QUEUE_ID
 from spoolscan.spool import Gone, Incomplete, Replaced, Spool
@@ -54,9 +54,9 @@ class Forwarder:
     """The stage.  One object, one event loop."""
 
     def __init__(
-        self, config: Config, spool: Spool, templates: Templates, table: Table | None = None
+        self, config: Config, spool: Spool, templates: Templates, routes: Routes | None = None
     ) -> None:
-        """``table`` is read from the settings where it is not given.  Raises ConfigError."""
+        """``routes`` are read by the settings where they are not given.  Raises ConfigError."""
         settings = config.forwarder
         self._settings = settings
         self._hostname = config.site.hostname
@@ -64,8 +64,8 @@ class Forwarder:
         self._conclusion = attempt.Conclusion(
             spool, templates, self._hostname, settings.retries.expiry
         )
-        table = read_table(config) if table is None else table
-        self._destinations = Destinations(table, maker_for(config))
+        routes = read_routes(config) if routes is None else routes
+        self._destinations = Destinations(routes, maker_for(config))
         self._fresh: deque[Waiting] = deque()  # not opened yet, or to be looked at in any case
         self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
         self._arrivals = Arrivals(spool)
@@ -168,9 +168,9 @@ class Forwarder:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
         self._list_at = time.monotonic() + RESCAN
         found = await self._arrivals.look(skip)
-        now = time.time()
+        now, elsewhere = time.time(), self._destinations.changed()
         for hop in self._destinations:
-            self._fresh.extend(hop.take(lambda item: item.look <= now))
+            self._fresh.extend(hop.take(lambda item: elsewhere or item.look <= now))
         self._take(found)
         await self._destinations.forget_idle()
         return len(found.due)
