@@ -42,6 +42,7 @@ class Arrivals:
         self._known: dict[str, float] = {}  # in hand, by their times
         self._gone: set[str] = set()  # left our hands since the listing in progress began
         self._seen: dict[str, Entry] = {}  # of the listing before
+        self._future: dict[str, float] = {}  # dated so, and since when (monotonic) we know them
         self._all_again = 0.0  # when (monotonic) all of them are looked at again
         self._many = True  # were listed last, or may be
         self._woken = 0.0  # when somebody asked for that
@@ -51,6 +52,9 @@ class Arrivals:
         self._gone.clear()
         entries = await asyncio.to_thread(self._listed) if self._many else self._listed()
         self._many = len(entries) > _MANY
+        if self._future:
+            there = {entry.queue_id for entry in entries}
+            self._future = {name: at for name, at in self._future.items() if name in there}
         for queue_id in self._gone:  # their times may be other ones by now
             self._seen.pop(queue_id, None)
         return self._sorted(entries, skip | self._gone)
@@ -86,6 +90,19 @@ class Arrivals:
         self._known.pop(queue_id, None)
         self._seen.pop(queue_id, None)
         self._gone.add(queue_id)
+
+    def since(self, queue_id: str, dated: float) -> float:
+        """From when on the age of a message counts; both in seconds since the epoch.
+
+        The clock was wrong when it was dated, or is so now, where that time is still to come.  Then
+        it is as old as this program has known it for: it gets no older by a leap of the clock, nor
+        is it tried for ever.
+        """
+        now = time.time()
+        if dated <= now:
+            return dated
+        known = time.monotonic() - self._future.setdefault(queue_id, time.monotonic())
+        return now - known
 
     def _listed(self) -> list[Entry]:
         woken, now = self._spool.woken("outgoing"), time.monotonic()

@@ -48,10 +48,7 @@ class Work:
     message: Message
     due: float  # when this attempt was to be made; seconds since the epoch
     pending: tuple[tuple[int, str], ...]  # (index, forward-path) of those still to do
-
-    @property
-    def arrived(self) -> float:
-        return self.message.envelope.arrived.timestamp()
+    arrived: float  # what its age counts from; seconds since the epoch
 
     @property
     def warned(self) -> bool:
@@ -80,7 +77,7 @@ def take(spool: Spool, queue_id: str, due: float) -> Work:
         for index, recipient in enumerate(message.envelope.recipients)
         if recipient.state in PENDING
     )
-    return Work(message, due, pending)
+    return Work(message, due, pending, message.envelope.arrived.timestamp())
 
 
 def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:

@@ -218,6 +218,7 @@ class Forwarder:
         try:
             # Here and not in a thread: it reads a few pages that were written just now.
             work = attempt.take(self._spool, entry.queue_id, entry.due)
+            work = replace(work, arrived=self._arrivals.since(entry.queue_id, work.arrived))
             self._arrivals.copying.forget(entry.queue_id)
             groups = self._destinations.groups(
                 (index, address) for index, address in work.pending if index not in item.heard
