@@ -576,21 +576,20 @@ class Spool:
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
 
-    def install(self, path: str, data: bytes) -> None:
+    @staticmethod
+    def install(path: str, data: bytes) -> None:
         """Put a file of the site's in force, what was there replaced: all of it or nothing.
 
-        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
-        this returns.  Raises TemporaryFailure.
+        ``path`` is no message's.  It is on the disk when this returns, for its owner alone.  Raises
+        TemporaryFailure.
         """
+        draft = f"{path}.{os.getpid()}.new"  # another process may write one at the same time
         with _doing(f"writing {path}"):
-            _unlink(f"{path}.new")
-            descriptor = disk.open_new(f"{path}.new")
             try:
-                disk.write(descriptor, data)
-                disk.fsync(descriptor)
+                _write_whole(draft, data)
+                disk.rename_over(draft, path)
             finally:
-                _close(descriptor)
-            disk.rename_over(f"{path}.new", path)
+                _unlink(draft)  # where one of the two failed
             disk.fsync_directory(os.path.dirname(path))
 
     def shift(self, source: str, target: str) -> None:
