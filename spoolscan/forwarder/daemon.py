@@ -30,7 +30,7 @@ from dataclasses import replace
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import SENT
-from spoolscan.errors import Corrupt
+from spoolscan.errors import Corrupt, TemporaryFailure
 from spoolscan.forwarder import attempt
 from spoolscan.forwarder.arrivals import Arrivals, Found
 from spoolscan.forwarder.attempt import Work
@@ -68,6 +68,7 @@ class Forwarder:
         self._destinations = Destinations(routes, maker_for(config))
         self._fresh: deque[Waiting] = deque()  # not opened yet, or to be looked at in any case
         self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
+        self._unmarked: dict[str, set[tuple[int, str]]] = {}  # have it, and the disk knows not
         self._arrivals = Arrivals(spool)
         self._tasks: set[asyncio.Task[None]] = set()
         self._removals = Removals(spool, self._removed, self._kept)
@@ -217,7 +218,9 @@ class Forwarder:
         entry, work = item.entry, None
         try:
             # Here and not in a thread: it reads a few pages that were written just now.
-            work = attempt.take(self._spool, entry.queue_id, entry.due)
+            unmarked = self._unmarked.get(entry.queue_id, set())
+            work = attempt.take(self._spool, entry.queue_id, entry.due, unmarked)
+            self._unmarked.pop(entry.queue_id, None)
             work = replace(work, arrived=self._arrivals.since(entry.queue_id, work.arrived))
             self._arrivals.copying.forget(entry.queue_id)
             groups = self._destinations.groups(
@@ -323,7 +326,7 @@ class Forwarder:
             done = [index for index, outcome in known.items() if outcome.fate is Fate.DELIVERED]
             if done:
                 # Here and not in a thread: what dies before it has a duplicate.
-                message.write_marks(done, SENT)
+                self._mark(work, done)
             outcomes.update(known)
             if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
                 await attempt.to_the_end(message.sync_marks)
@@ -352,6 +355,18 @@ class Forwarder:
             return None
         finally:
             hop.throttle.busy -= 1
+
+    def _mark(self, work: Work, done: Sequence[int]) -> None:
+        """As SENT.  Raises TemporaryFailure; then nothing is sent again before that could be done.
+
+        (A restart forgets it, and costs a duplicate.)
+        """
+        try:
+            work.message.write_marks(done, SENT)
+        except TemporaryFailure:
+            who = {one for one in work.pending if one[0] in done}
+            self._unmarked.setdefault(work.message.id, set()).update(who)
+            raise
 
     async def _conclude(
         self,
@@ -400,6 +415,7 @@ class Forwarder:
             if isinstance(error, Replaced):
                 log.event("forwarder", queue_id, logging.WARNING, event="replaced", reason=error)
                 self._list_in(0)
+            self._unmarked.pop(queue_id, None)
             return
         if isinstance(error, Incomplete):
             if not self._arrivals.copying.has_stopped(queue_id):

@@ -204,7 +204,7 @@ MUTANTS = (
     # Forwarded: said, marked, and only then forgotten.
     Mutant(
         "forwarder/daemon.py",
-        "message.write_marks(done, SENT)",
+        "self._mark(work, done)",
         "pass",
         "who has it does not get it again",
         ("tests/test_forwarder.py",),
