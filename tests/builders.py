@@ -14,8 +14,6 @@ from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.teller import Teller
 from spoolscan.spool import STATES, Spool
 
-_TEMPLATES = Path(__file__).parent.parent / "etc" / "templates"
-
 
 def message(text: str = "Good day.", subject: str = "hello") -> bytes:
     """A small plain one, as it lies in the spool: CRLF line ends, dots unstuffed."""
@@ -62,7 +60,8 @@ def forwarder_of(spool: Spool, next_hop: str, **values: Any) -> Forwarder:
         site=Site(hostname="me.test"),
         forwarder=ForwarderSettings(next_hop=next_hop, **values),
     )
-    return Forwarder(settings, spool, Templates([_TEMPLATES]))
+    templates = Templates([Path(__file__).parent.parent / "etc" / "templates"])
+    return Forwarder(settings, spool, templates)
 
 
 def names(spool: Spool, state: str) -> list[str]:
