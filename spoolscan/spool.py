@@ -18,7 +18,8 @@ by hand is a message like any other once it is as long as its SIZE line says.
 Longer than most modules here, so that every rename of a message can be read in one place.
 
 Fails with TemporaryFailure (its ``errno`` tells a full disk from a broken one), Corrupt (the file
-is not what it says), Incomplete (still being copied here) and Gone (somebody moved it: fine).
+is not what it says), Incomplete (still being copied here), Gone (somebody moved it: fine) and
+Replaced (somebody put another file in its place).
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class Gone(SpoolscanError):
     """No longer where it was: an administrator, or another stage, moved it."""
 
 
+class Replaced(Gone):
+    """Another file has its name by now, and was left alone."""
+
+
 @contextmanager
 def _doing(what: str) -> Iterator[None]:
     try:
@@ -68,11 +73,15 @@ def _doing(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a listing; ``due`` (seconds since the epoch) is its time of last change."""
+    """One file of a listing; ``due`` (seconds since the epoch) is its time of last change.
+
+    ``given``: somebody gave it that time.  A write leaves the time of the change of status there.
+    """
 
     queue_id: str
     due: float
     size: int
+    given: bool = False
 
     def is_due(self, now: float, longest: float = 86400.0) -> bool:
         """Whether it may be tried at ``now``; `Spool.defer` sets a time that is still to come.
@@ -313,12 +322,27 @@ class Message:
     def remove(self) -> None:
         """Close and unlink it: every recipient is SENT or FAIL.  Gone already is as good.
 
-        The unlink waits for the disk at times: it belongs in a thread.  A loss of power may take it
-        back until `Spool.sync` of its state.
+        It goes by way of tmp/, where nobody puts another file in its place between the look at it
+        and the unlink.  That waits for the disk at times: it belongs in a thread.  A loss of power
+        may take it back until `Spool.sync` of its state.  Raises Replaced, TemporaryFailure.
         """
-        self.close()  # first, for what nobody has open costs half as much to unlink
-        with _doing(f"removing {self.state}/{self.id}"):
-            _unlink(self._path)
+        aside = self._spool.path("tmp", self.id)
+        try:
+            with _doing(f"removing {self.state}/{self.id}"), suppress(FileNotFoundError):
+                if self._lies_at(self._path):
+                    disk.rename_new(self._path, aside)
+                    if self._lies_at(aside):
+                        self.close()  # what nobody has open costs half as much to unlink
+                        disk.unlink(aside)
+                        return
+                    disk.rename_new(aside, self._path)
+                raise Replaced(f"{self.state}/{self.id}: another file took its place meanwhile")
+        finally:
+            self.close()
+
+    def _lies_at(self, path: str) -> bool:
+        """Whether this is the file there.  It is open: no other one can have its number."""
+        return os.path.samestat(disk.status(self._descriptor), disk.look(path))
 
 
 def _close(descriptor: int) -> None:
@@ -436,7 +460,8 @@ class Spool:
                 status = disk.look(self.path(state, queue_id))
             except FileNotFoundError:
                 return None
-        return Entry(queue_id, status.st_mtime, status.st_size)
+        given = status.st_mtime_ns != status.st_ctime_ns
+        return Entry(queue_id, status.st_mtime, status.st_size, given)
 
     def entries(self, state: str, known: Mapping[str, Entry] = _NOTHING) -> list[Entry]:
         """What lies in a state, oldest first; what is ``known`` is not looked at again.
@@ -551,21 +576,20 @@ class Spool:
             _write_whole(f"{path}.new", data)
             disk.rename_over(f"{path}.new", path)
 
-    def install(self, path: str, data: bytes) -> None:
+    @staticmethod
+    def install(path: str, data: bytes) -> None:
         """Put a file of the site's in force, what was there replaced: all of it or nothing.
 
-        ``path`` is anywhere on the spool's file system, and no message's.  It is on the disk when
-        this returns.  Raises TemporaryFailure.
+        ``path`` is no message's.  It is on the disk when this returns, for its owner alone.  Raises
+        TemporaryFailure.
         """
+        draft = f"{path}.{os.getpid()}.new"  # another process may write one at the same time
         with _doing(f"writing {path}"):
-            _unlink(f"{path}.new")
-            descriptor = disk.open_new(f"{path}.new")
             try:
-                disk.write(descriptor, data)
-                disk.fsync(descriptor)
+                _write_whole(draft, data)
+                disk.rename_over(draft, path)
             finally:
-                _close(descriptor)
-            disk.rename_over(f"{path}.new", path)
+                _unlink(draft)  # where one of the two failed
             disk.fsync_directory(os.path.dirname(path))
 
     def shift(self, source: str, target: str) -> None:

@@ -6,7 +6,7 @@
 
 No password is ever stored, logged or compared in the clear; who asks for a user that is not there
 waits as long as for one who is.  The file is read at each question, so an edit counts at once.
-Fails with ConfigError where it cannot be read or written, or a line is none of these.
+Fails with ConfigError where it cannot be read, or a line is none of these.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import re
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from spoolscan.errors import ConfigError
+from spoolscan.spool import Spool
 
 NAME: Final = re.compile(r"[^\s:#][^\s:]{0,254}")
 _LINE: Final = re.compile(
@@ -78,14 +77,8 @@ class Users:
 
     def read(self) -> dict[str, Hashed]:
         """All of them.  Raises ConfigError."""
-        try:
-            lines = self.path.read_text("utf-8").split("\n")
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.path}: cannot be read: {error}") from error
         users: dict[str, Hashed] = {}
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self._text().split("\n"), 1):
             if line.strip() and not line.startswith("#"):
                 name, hashed = self._parsed(number, line)
                 users[name] = hashed
@@ -94,29 +87,25 @@ class Users:
     def change(self, user: str, hashed: Hashed | None) -> bool:
         """Set a user's password, or None to delete; whether there was such a user.
 
-        The other lines stay as they are.  Raises ConfigError.
+        The other lines stay as they are.  Raises ConfigError, TemporaryFailure.
         """
         known = user in self.read()
-        try:
-            old = self.path.read_text("utf-8") if self.path.exists() else ""
-            lines = [line for line in old.splitlines(True) if line.partition(":")[0] != user]
-            if lines and not lines[-1].endswith("\n"):
-                lines[-1] += "\n"
-            if hashed is not None:
-                lines.append(hashed.line(user))
-            self._write("".join(lines))
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
+        old = self._text()
+        lines = [line for line in old.splitlines(True) if line.partition(":")[0] != user]
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        if hashed is not None:
+            lines.append(hashed.line(user))
+        Spool.install(str(self.path), "".join(lines).encode())
         return known
 
-    def _write(self, text: str) -> None:
-        """Whole or not at all; for its owner alone."""
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".users-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(name, self.path)
+    def _text(self) -> str:
+        try:
+            return self.path.read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error}") from error
 
     def _parsed(self, number: int, line: str) -> tuple[str, Hashed]:
         found = _LINE.fullmatch(line)

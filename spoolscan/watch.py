@@ -1,10 +1,11 @@
 """Wakes a stage when something is put into its directory.
 
 inotify's events are a hint and nothing more: queues overflow, and a directory that was removed
-and made again goes silent.  So the caller lists the directory itself, at every wake-up (or goes by
-`Watch.names`) and at least every 30 seconds, and this module promises only never to delay a hint.
-Where watching is not possible at all (no inotify instances left), waiting out the time is all there
-is, and that is logged once.
+and made again, or mounted over, goes silent.  So the caller lists the directory itself, at every
+wake-up (or goes by `Watch.names`) and at least every 30 seconds, and this module promises only
+never to delay a hint.  After each wait without one it has the path watched once more, which changes
+something only where another directory is there by now.  Where watching is not possible at all (no
+inotify instances left), waiting out the time is all there is, and that is logged once.
 
 watchdog brings inotify, and its observer is left alone: that is three threads, through all of which
 every event goes, to read what nobody looks at.  The event loop waits for the descriptor here.
@@ -46,12 +47,13 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._descriptor = -1
+        self._watched = -1  # inotify's number for the directory
         self._names: list[str] = []
         self._lost = True  # what was there before is told by nobody
 
     def __enter__(self) -> Self:
         try:
-            self._descriptor = _watching(self._path)
+            self._begin()
         except OSError as error:
             log.event(
                 self._stage,
@@ -75,9 +77,32 @@ class Watch:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _begin(self) -> bool:
+        """Watch the directory that has the path now; whether it is a new one.  Raises OSError."""
+        if self._descriptor < 0:
+            self._descriptor = _opened()
+        found = inotify_add_watch(self._descriptor, os.fsencode(self._path), _ARRIVALS)
+        if found < 0:
+            raise _error(self._path)
+        before, self._watched = self._watched, found
+        return before != found
+
+    def _begin_again(self) -> None:
+        try:
+            anew = self._begin()
+        except OSError:  # the listing tells what is wrong with it
+            self._watched = -1
+            return
+        if anew:
+            log.event(self._stage, "-", event="watched-again", path=self._path)
+            self._lost = True
+            self._woken.set()
+
     def _hear(self) -> None:
         with suppress(BlockingIOError):
             self._note(os.read(self._descriptor, _EVENTS))
+        if self._lost:  # the directory, perhaps
+            self._begin_again()
         self._woken.set()
 
     def _note(self, events: bytes) -> None:
@@ -92,7 +117,7 @@ class Watch:
     def names(self) -> list[str] | None:
         """What was put there since the last call; None where only the listing can tell."""
         names, lost = self._names, self._lost
-        self._names, self._lost = [], self._descriptor < 0
+        self._names, self._lost = [], self._watched < 0
         return None if lost else names
 
     def wake(self) -> None:
@@ -107,6 +132,7 @@ class Watch:
             async with asyncio.timeout(min(max(seconds, 0.0), RESCAN)):
                 await self._woken.wait()
         except TimeoutError:
+            self._begin_again()
             return False
         finally:
             if self._descriptor >= 0:
@@ -115,17 +141,13 @@ class Watch:
         return True
 
 
-def _watching(path: str) -> int:
-    """A descriptor that tells of arrivals in a directory.  Raises OSError."""
+def _opened() -> int:
+    """A descriptor for inotify's events.  Raises OSError."""
     descriptor = inotify_init()
     if descriptor < 0:
-        raise _error(path)
+        raise _error("inotify")
     os.set_blocking(descriptor, False)
     os.set_inheritable(descriptor, False)
-    if inotify_add_watch(descriptor, os.fsencode(path), _ARRIVALS) < 0:
-        error = _error(path)
-        os.close(descriptor)
-        raise error
     return descriptor
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spoolscan.config import Config
+from spoolscan.config import Config, Site
+from spoolscan.config import Forwarder as ForwarderSettings
 from spoolscan.envelope import Envelope, Recipient
+from spoolscan.forwarder.daemon import Forwarder
 from spoolscan.notices import Notifier, Templates
 from spoolscan.scanner.disposition import Disposer
 from spoolscan.scanner.teller import Teller
@@ -52,6 +54,17 @@ def disposer_of(spool: Spool, settings: Config) -> Disposer:
     templates = Templates(settings.template_folders())
     notifier = Notifier(spool, templates, settings.site.hostname)
     return Disposer(spool, settings, templates, Teller(settings.notices, notifier))
+
+
+def forwarder_of(spool: Spool, next_hop: str, **values: Any) -> Forwarder:
+    """As the stage makes it, with the templates of the project."""
+    settings = Config(
+        root=Path(spool.root),
+        site=Site(hostname="me.test"),
+        forwarder=ForwarderSettings(next_hop=next_hop, **values),
+    )
+    templates = Templates([Path(__file__).parent.parent / "etc" / "templates"])
+    return Forwarder(settings, spool, templates)
 
 
 def names(spool: Spool, state: str) -> list[str]:

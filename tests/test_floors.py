@@ -94,7 +94,6 @@ MAY = {
     "spool": {"disk.rename_new", "disk.rename_over", "disk.unlink"},
     "forwarder.maildir": {"disk.rename_new", "disk.unlink"},  # its own tmp/ and new/
     "receiver.listeners": {"os.unlink"},  # a socket that nobody listens on any more
-    "users": {"os.replace"},  # its own file
     "journal": {"os.replace", ".unlink"},  # its own database, when that is damaged
     "cli.trial": {"shutil.rmtree"},  # the temporary directory it made
     "scanner.engines.command": {"shutil.rmtree"},  # the temporary directories of killed scans

@@ -139,10 +139,10 @@ def test_what_cannot_be_removed_is_not_sent_again(
 ) -> None:
     queue_id = world.put()
 
-    def broken(path: str) -> None:
-        raise OSError(errno.EIO, "broken", path)
+    def broken(source: str, target: str) -> None:
+        raise OSError(errno.EIO, "broken", source)
 
-    monkeypatch.setattr(disk, "unlink", broken)
+    monkeypatch.setattr(disk, "rename_new", broken)
     assert world.against(Peer()).recipients == [BOB]
     assert world.states(queue_id) == ["SENT"]
     assert world.delay(queue_id) > 0

@@ -107,14 +107,14 @@ def test_a_file_with_a_next_hop_that_makes_no_sense_is_refused(tmp_path: Path) -
     made = settings(tmp_path)
     (tmp_path / "etc" / "routes").write_text("\nexample.com  carrier-pigeon:\n")
     with pytest.raises(ConfigError, match=r"etc/routes:2: next hop .*unknown scheme"):
-        destinations.read_table(made)
+        destinations.read_routes(made)
 
 
 def test_without_a_file_all_goes_to_the_next_hop_unless_a_file_is_named(tmp_path: Path) -> None:
-    read = destinations.read_table(settings(tmp_path, next_hop="smtp://a"))
+    read = destinations.read_routes(settings(tmp_path, next_hop="smtp://a")).current()
     assert read.find("x@example.com").urls == ("smtp://a",)
     with pytest.raises(ConfigError, match=r"ruotes: No such file .*; it must be there"):
-        destinations.read_table(settings(tmp_path, routes="etc/ruotes"))
+        destinations.read_routes(settings(tmp_path, routes="etc/ruotes"))
 
 
 @pytest.mark.parametrize(("text", "mode"), [("user\n", 0o600), ("", 0o600), ("user\nword", 0o644)])

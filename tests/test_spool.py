@@ -82,8 +82,7 @@ def test_a_claimed_message_is_marked_moved_and_removed(spool: Spool) -> None:
         assert [one.state for one in found.envelope.recipients] == [SENT, FAIL]
         assert found.read() == message()
         found.remove()
-        found.remove()
-    assert names(spool, "outgoing") == []
+    assert names(spool, "outgoing") == names(spool, "tmp") == []
 
 
 def test_only_one_of_two_claims_gets_the_message(spool: Spool) -> None:

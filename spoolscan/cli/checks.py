@@ -8,7 +8,7 @@ from pathlib import Path
 from spoolscan import config, stage
 from spoolscan.cli import rules
 from spoolscan.errors import TemporaryFailure
-from spoolscan.forwarder.destinations import read_table
+from spoolscan.forwarder.destinations import read_routes
 from spoolscan.notices import Templates
 from spoolscan.receiver import mailboxes
 from spoolscan.receiver.tls import load_certificate
@@ -59,7 +59,7 @@ def _check(root: Path) -> Iterator[str]:
     templates = Templates(settings.template_folders())
     templates.check()
     yield "templates  ok"
-    table = read_table(settings)
+    table = read_routes(settings).current()
     yield f"routes     {settings.path(settings.forwarder.routes)}: {len(table.lines) - 1} lines"
     yield f"next hop   {settings.next_hop}: ok"
     if settings.recipients.check == "list":

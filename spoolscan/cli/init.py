@@ -45,7 +45,9 @@ def init(  # noqa: PLR0917 - click calls it by keyword
         "listen": list(listen) or ["127.0.0.1:2525"],
         "next_hop": next_hop or f"maildir:{root / 'maildir'}",
     }
-    for line in lay_out(root, settings):
+    done = lay_out(root, settings)
+    _sync(root)
+    for line in done:
         click.echo(line)
 
 
@@ -83,6 +85,19 @@ def lay_out(root: Path, settings: Mapping[str, object]) -> list[str]:
         f"  try it             spoolscan --spool {root} check",
         f"  start it           spoolscan --spool {root} run",
     ]
+
+
+def _sync(root: Path) -> None:
+    """All of it is on the disk when this returns, and its name.  Raises TemporaryFailure."""
+    for path in (*root.rglob("*"), root, root.parent):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise TemporaryFailure.from_os(error, f"syncing {path}") from error
 
 
 @contextmanager

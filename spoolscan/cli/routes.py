@@ -11,7 +11,7 @@ from spoolscan import config
 from spoolscan.cli.place import find, spool_option
 from spoolscan.cli.terminal import plain
 from spoolscan.errors import SpoolscanError
-from spoolscan.forwarder.destinations import maker_for, place_of, read_table
+from spoolscan.forwarder.destinations import maker_for, place_of, read_routes
 from spoolscan.nexthop.url import parse
 
 
@@ -27,7 +27,7 @@ def group() -> None:
 def test(context: click.Context, spool: str | None, address: str) -> None:
     """Say which line decides about ADDRESS, and where its mail would go.  Sends nothing."""
     settings = config.load(find(context, spool))
-    line = read_table(settings).find(address)
+    line = read_routes(settings).current().find(address)
     file = settings.path(settings.forwarder.routes)
     where = f"{file}:{line.number}: {line.addresses}" if line.number else "[forwarder] next_hop"
     click.echo(f"decides  {plain(where)}")

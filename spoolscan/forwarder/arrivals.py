@@ -2,8 +2,9 @@
 what somebody saw come.
 
 The listing is the truth, and an expensive one where a hundred thousand messages wait: of those that
-were there before only the name is looked at, most of the time.  A change of a file's time that is
-not ours is seen half a minute later, or at once where somebody says so (`Spool.wake`).
+were there before only the name is looked at, most of the time.  A time that somebody gave a file is
+seen half a minute later, or at once where he says so (`Spool.wake`); one that a mark of ours left
+says nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MANY: Final = 100  # entries; to list fewer takes less than to ask a thread for
 
 @dataclass(slots=True)
 class Found:
-    """``due``: to be taken in hand.  ``hurried``: in hand, and somebody set their times.
+    """``due``: to be taken in hand.  ``hurried``: in hand, and somebody gave them other times.
 
     ``soonest``: seconds until something else is due.
     """
@@ -41,6 +42,7 @@ class Arrivals:
         self._known: dict[str, float] = {}  # in hand, by their times
         self._gone: set[str] = set()  # left our hands since the listing in progress began
         self._seen: dict[str, Entry] = {}  # of the listing before
+        self._future: dict[str, float] = {}  # dated so, and since when (monotonic) we know them
         self._all_again = 0.0  # when (monotonic) all of them are looked at again
         self._many = True  # were listed last, or may be
         self._woken = 0.0  # when somebody asked for that
@@ -50,6 +52,9 @@ class Arrivals:
         self._gone.clear()
         entries = await asyncio.to_thread(self._listed) if self._many else self._listed()
         self._many = len(entries) > _MANY
+        if self._future:
+            there = {entry.queue_id for entry in entries}
+            self._future = {name: at for name, at in self._future.items() if name in there}
         for queue_id in self._gone:  # their times may be other ones by now
             self._seen.pop(queue_id, None)
         return self._sorted(entries, skip | self._gone)
@@ -65,7 +70,7 @@ class Arrivals:
         for entry in entries:
             queue_id = entry.queue_id
             if queue_id in self._known:
-                if self._known[queue_id] != entry.due:
+                if entry.given and entry.due != self._known[queue_id]:
                     self._known[queue_id] = entry.due
                     found.hurried.add(queue_id)
             elif queue_id in skip:
@@ -85,6 +90,19 @@ class Arrivals:
         self._known.pop(queue_id, None)
         self._seen.pop(queue_id, None)
         self._gone.add(queue_id)
+
+    def since(self, queue_id: str, dated: float) -> float:
+        """From when on the age of a message counts; both in seconds since the epoch.
+
+        The clock was wrong when it was dated, or is so now, where that time is still to come.  Then
+        it is as old as this program has known it for: it gets no older by a leap of the clock, nor
+        is it tried for ever.
+        """
+        now = time.time()
+        if dated <= now:
+            return dated
+        known = time.monotonic() - self._future.setdefault(queue_id, time.monotonic())
+        return now - known
 
     def _listed(self) -> list[Entry]:
         woken, now = self._spool.woken("outgoing"), time.monotonic()

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, ParamSpec, TypeVar
 
 from spoolscan import __version__, log
-from spoolscan.envelope import FAIL, LATE, PENDING, TODO, Envelope, Recipient
+from spoolscan.envelope import FAIL, LATE, PENDING, SENT, TODO, Envelope, Recipient
 from spoolscan.forwarder import dsn
 from spoolscan.forwarder.delivery import Fate, Mail, Outcome, Success, Wish
 from spoolscan.notices import Templates, post
@@ -48,10 +48,7 @@ class Work:
     message: Message
     due: float  # when this attempt was to be made; seconds since the epoch
     pending: tuple[tuple[int, str], ...]  # (index, forward-path) of those still to do
-
-    @property
-    def arrived(self) -> float:
-        return self.message.envelope.arrived.timestamp()
+    arrived: float  # what its age counts from; seconds since the epoch
 
     @property
     def warned(self) -> bool:
@@ -72,15 +69,25 @@ class Work:
         return bool(self.message.envelope.sender) and dsn.SUCCESS.is_wanted(wanted)
 
 
-def take(spool: Spool, queue_id: str, due: float) -> Work:
-    """Open a message of outgoing/, and read no more than its envelope.  Raises as `Spool.open`."""
+def take(spool: Spool, queue_id: str, due: float, sent: Set[tuple[int, str]] = frozenset()) -> Work:
+    """Open a message of outgoing/, and read no more than its envelope.  Raises as `Spool.open`.
+
+    ``sent`` are those, as in ``pending``, who have it though that could not be marked: it is now.
+    """
     message = spool.open("outgoing", queue_id)
     pending = tuple(
         (index, recipient.address)
         for index, recipient in enumerate(message.envelope.recipients)
         if recipient.state in PENDING
     )
-    return Work(message, due, pending)
+    if sent:
+        try:
+            message.mark([one[0] for one in pending if one in sent], SENT)
+        except BaseException:
+            message.close()
+            raise
+        pending = tuple(one for one in pending if one not in sent)
+    return Work(message, due, pending, message.envelope.arrived.timestamp())
 
 
 def mail(work: Work, indices: Iterable[int], top: bytes) -> Mail:

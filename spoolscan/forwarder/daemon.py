@@ -30,18 +30,18 @@ from dataclasses import replace
 from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.envelope import SENT
-from spoolscan.errors import Corrupt
+from spoolscan.errors import Corrupt, TemporaryFailure
 from spoolscan.forwarder import attempt
 from spoolscan.forwarder.arrivals import Arrivals, Found
 from spoolscan.forwarder.attempt import Work
 from spoolscan.forwarder.delivery import Fate, NextHopDown, Outcome
-from spoolscan.forwarder.destinations import Destinations, maker_for, read_table
+from spoolscan.forwarder.destinations import Destinations, maker_for, read_routes
 from spoolscan.forwarder.hop import Hop, Waiting, words
 from spoolscan.forwarder.removals import Removals
-from spoolscan.nexthop.table import Table
+from spoolscan.nexthop.read import Routes
 from spoolscan.notices import Templates
 from spoolscan.queueid import QUEUE_ID
-from spoolscan.spool import Gone, Incomplete, Spool
+from spoolscan.spool import Gone, Incomplete, Replaced, Spool
 from spoolscan.watch import LOOK_AGAIN, RESCAN, Watch
 
 _AFTER_TROUBLE = 1.0  # seconds until a listing that failed is tried again
@@ -54,9 +54,9 @@ class Forwarder:
     """The stage.  One object, one event loop."""
 
     def __init__(
-        self, config: Config, spool: Spool, templates: Templates, table: Table | None = None
+        self, config: Config, spool: Spool, templates: Templates, routes: Routes | None = None
     ) -> None:
-        """``table`` is read from the settings where it is not given.  Raises ConfigError."""
+        """``routes`` are read by the settings where they are not given.  Raises ConfigError."""
         settings = config.forwarder
         self._settings = settings
         self._hostname = config.site.hostname
@@ -64,10 +64,11 @@ class Forwarder:
         self._conclusion = attempt.Conclusion(
             spool, templates, self._hostname, settings.retries.expiry
         )
-        table = read_table(config) if table is None else table
-        self._destinations = Destinations(table, maker_for(config))
+        routes = read_routes(config) if routes is None else routes
+        self._destinations = Destinations(routes, maker_for(config))
         self._fresh: deque[Waiting] = deque()  # not opened yet, or to be looked at in any case
         self._hurried: set[str] = set()  # of those in hand, whose next hops need not rest
+        self._unmarked: dict[str, set[tuple[int, str]]] = {}  # have it, and the disk knows not
         self._arrivals = Arrivals(spool)
         self._tasks: set[asyncio.Task[None]] = set()
         self._removals = Removals(spool, self._removed, self._kept)
@@ -168,9 +169,9 @@ class Forwarder:
         """Find what is due and not known yet; returns how many.  Raises TemporaryFailure."""
         self._list_at = time.monotonic() + RESCAN
         found = await self._arrivals.look(skip)
-        now = time.time()
+        now, elsewhere = time.time(), self._destinations.changed()
         for hop in self._destinations:
-            self._fresh.extend(hop.take(lambda item: item.look <= now))
+            self._fresh.extend(hop.take(lambda item: elsewhere or item.look <= now))
         self._take(found)
         await self._destinations.forget_idle()
         return len(found.due)
@@ -217,7 +218,10 @@ class Forwarder:
         entry, work = item.entry, None
         try:
             # Here and not in a thread: it reads a few pages that were written just now.
-            work = attempt.take(self._spool, entry.queue_id, entry.due)
+            unmarked = self._unmarked.get(entry.queue_id, set())
+            work = attempt.take(self._spool, entry.queue_id, entry.due, unmarked)
+            self._unmarked.pop(entry.queue_id, None)
+            work = replace(work, arrived=self._arrivals.since(entry.queue_id, work.arrived))
             self._arrivals.copying.forget(entry.queue_id)
             groups = self._destinations.groups(
                 (index, address) for index, address in work.pending if index not in item.heard
@@ -282,14 +286,14 @@ class Forwarder:
         self, item: Waiting, work: Work, groups: Mapping[Hop, list[int]], ready: Sequence[Hop]
     ) -> None:
         outcomes = dict(item.heard)
-        parked = False
+        over = parked = False
         try:
             attempts = [self._attempt(hop, work, groups[hop], outcomes) for hop in ready]
             # Most have one, and need no task for it.
             ended = [await attempts[0]] if len(ready) == 1 else await asyncio.gather(*attempts)
-            if work.is_over(outcomes):
+            over = work.is_over(outcomes)
+            if over:
                 self._removals.add(work.message)
-                parked = True
                 return
             errors = dict(zip(ready, ended, strict=True))
             for error in errors.values():
@@ -307,9 +311,10 @@ class Forwarder:
         except Exception as error:
             await self._set_aside(work.message.id, error)
         finally:
-            work.message.close()
-            if not parked:
-                self._forget(work.message.id)
+            if not over:
+                work.message.close()
+                if not parked:
+                    self._forget(work.message.id)
 
     async def _attempt(
         self, hop: Hop, work: Work, indices: Sequence[int], outcomes: dict[int, Outcome]
@@ -321,7 +326,7 @@ class Forwarder:
             done = [index for index, outcome in known.items() if outcome.fate is Fate.DELIVERED]
             if done:
                 # Here and not in a thread: what dies before it has a duplicate.
-                message.write_marks(done, SENT)
+                self._mark(work, done)
             outcomes.update(known)
             if done and len(outcomes) < len(work.pending):  # else the conclusion begins with it
                 await attempt.to_the_end(message.sync_marks)
@@ -350,6 +355,18 @@ class Forwarder:
             return None
         finally:
             hop.throttle.busy -= 1
+
+    def _mark(self, work: Work, done: Sequence[int]) -> None:
+        """As SENT.  Raises TemporaryFailure; then nothing is sent again before that could be done.
+
+        (A restart forgets it, and costs a duplicate.)
+        """
+        try:
+            work.message.write_marks(done, SENT)
+        except TemporaryFailure:
+            who = {one for one in work.pending if one[0] in done}
+            self._unmarked.setdefault(work.message.id, set()).update(who)
+            raise
 
     async def _conclude(
         self,
@@ -395,6 +412,10 @@ class Forwarder:
     async def _set_aside(self, queue_id: str, error: Exception) -> None:
         """What cannot be read goes to hold/, all else is tried again later.  Never raises."""
         if isinstance(error, Gone):
+            if isinstance(error, Replaced):
+                log.event("forwarder", queue_id, logging.WARNING, event="replaced", reason=error)
+                self._list_in(0)
+            self._unmarked.pop(queue_id, None)
             return
         if isinstance(error, Incomplete):
             if not self._arrivals.copying.has_stopped(queue_id):

@@ -13,16 +13,16 @@ from pathlib import Path
 from spoolscan import config
 from spoolscan.forwarder.hop import Hop
 from spoolscan.forwarder.routes import Maker
-from spoolscan.nexthop.read import routes
-from spoolscan.nexthop.table import Line, Table, domain_of
+from spoolscan.nexthop.read import Routes, routes
+from spoolscan.nexthop.table import Line, domain_of
 from spoolscan.nexthop.url import for_domain
 
 
-def read_table(settings: config.Config) -> Table:
+def read_routes(settings: config.Config) -> Routes:
     """The table of a spool, every next hop in it tried out.  Raises ConfigError."""
     maker = maker_for(settings)
     maker.make(settings.next_hop)
-    return routes(settings, maker.make, lambda _: None).current()
+    return routes(settings, maker.make, "forwarder")
 
 
 def maker_for(settings: config.Config) -> Maker:
@@ -39,19 +39,26 @@ def place_of(line: Line, address: str) -> tuple[str, str]:
 class Destinations:
     """Hops, made when the first message for them comes."""
 
-    def __init__(self, table: Table, maker: Maker) -> None:
-        self._table = table
+    def __init__(self, routes: Routes, maker: Maker) -> None:
+        self._routes = routes
+        self._table = routes.current()  # when `changed` was asked last
         self._maker = maker
         self._hops: dict[tuple[str, str], Hop] = {}
 
     def __iter__(self) -> Iterator[Hop]:
         return iter(list(self._hops.values()))
 
+    def changed(self) -> bool:
+        """Whether another table is in force since this was asked last; who waits may go by it."""
+        before, self._table = self._table, self._routes.current()
+        return self._table is not before
+
     def groups(self, pending: Iterable[tuple[int, str]]) -> dict[Hop, list[int]]:
         """Which next hop takes which recipients, of (index, forward-path).  Raises ConfigError."""
         found: dict[Hop, list[int]] = {}
+        table = self._routes.current()
         for index, address in pending:
-            found.setdefault(self._hop(address), []).append(index)
+            found.setdefault(self._hop(table.find(address), address), []).append(index)
         return found
 
     async def forget_idle(self) -> None:
@@ -63,8 +70,7 @@ class Destinations:
         """Let go of all."""
         await asyncio.gather(*(hop.route.close() for hop in self))
 
-    def _hop(self, address: str) -> Hop:
-        line = self._table.find(address)
+    def _hop(self, line: Line, address: str) -> Hop:
         place = place_of(line, address)
         if place not in self._hops:
             route = self._maker.make_line(line, place[1])

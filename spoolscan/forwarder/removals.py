@@ -25,7 +25,7 @@ class Removals:
     def __init__(
         self, spool: Spool, over: Callable[[str], None], failed: Callable[[str, Exception], None]
     ) -> None:
-        """``over`` hears of each message that is gone, ``failed`` of one that is not."""
+        """``over`` hears of each message that is gone, ``failed`` of one that is not, and why."""
         self._spool = spool
         self._over = over
         self._failed = failed
@@ -37,8 +37,7 @@ class Removals:
         return len(self._coming) + len(self._going)
 
     def add(self, message: Message) -> None:
-        """Take a message over; it is closed when this returns."""
-        message.close()
+        """Take a message over, to close it, too."""
         self._coming.append(message)
         if self._task is None:
             self._task = asyncio.create_task(self._remove())
@@ -55,9 +54,10 @@ class Removals:
             try:
                 kept = await asyncio.to_thread(self._unlink, self._going)
             except Exception as error:  # no thread is to be had for it
-                kept = {message.id: error for message in self._going}
+                kept = dict.fromkeys((message.id for message in self._going), error)
             gone, self._going = self._going, []
             for message in gone:
+                message.close()
                 if message.id in kept:
                     self._failed(message.id, kept[message.id])
                 else:

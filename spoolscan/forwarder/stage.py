@@ -9,8 +9,8 @@ from spoolscan import log
 from spoolscan.config import Config
 from spoolscan.errors import ConfigError
 from spoolscan.forwarder.daemon import Forwarder
-from spoolscan.forwarder.destinations import read_table
-from spoolscan.nexthop.table import Table
+from spoolscan.forwarder.destinations import read_routes
+from spoolscan.nexthop.read import Routes
 from spoolscan.notices import Templates
 from spoolscan.ready import notify
 from spoolscan.spool import Spool
@@ -21,17 +21,17 @@ class Forwarding:
 
     def __init__(self, *, once: bool = False) -> None:
         self._once = once
-        self._table: Table | None = None  # the last good one
+        self._routes: Routes | None = None  # those that could be used last
 
     async def live(self, settings: Config, spool: Spool, end: asyncio.Event) -> None:
         try:
-            self._table = read_table(settings)
+            self._routes = read_routes(settings)
         except ConfigError as error:
-            if self._table is None:
+            if self._routes is None:
                 raise
             log.event("smtpfwdd", "-", logging.ERROR, event="not-reloaded", reason=error)
         templates = Templates(settings.template_folders())
-        forwarder = Forwarder(settings, spool, templates, self._table)
+        forwarder = Forwarder(settings, spool, templates, self._routes)
         if self._once:
             await forwarder.run_once()
             return

@@ -13,13 +13,12 @@ Never raises.  Bounded in time: three times what one question may take, for all 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
-from spoolscan import config, log
+from spoolscan import config
 from spoolscan.errors import ConfigError, SpoolscanError, TemporaryFailure
 from spoolscan.nexthop import read
 from spoolscan.nexthop.options import Options
@@ -132,7 +131,7 @@ def _table(settings: config.Config) -> Callable[[], Table]:
     if settings.recipients.ask:
         fixed = Table([], settings.recipients.ask)
         return lambda: fixed
-    return read.routes(settings, _check, _problem).current
+    return read.routes(settings, _check, "receiver").current
 
 
 def _check(url: str) -> Options | None:
@@ -142,12 +141,6 @@ def _check(url: str) -> Options | None:
         return hop.options(_no_secret) if hop.speaks else None
     except ValueError as error:
         raise ConfigError(f"next hop {url!r}: {error}; allowed: {ALLOWED}") from error
-
-
-def _problem(problem: ConfigError) -> None:
-    """The table before stays in force."""
-    for line in str(problem).split("\n"):
-        log.event("receiver", "-", logging.ERROR, event="routes-kept", reason=line)
 
 
 def _no_secret(name: str) -> tuple[str, str]:

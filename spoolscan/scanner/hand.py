@@ -34,6 +34,7 @@ from spoolscan.spool import Message
 AHEAD: Final = 4  # messages that one worker has, the one it reads among them
 _START: Final = 60.0  # seconds for a worker to get ready
 LOOK: Final = 1.0  # seconds in which an edited pattern need not count yet
+_REST: Final = 1.0  # seconds after it could not start, at the least
 _LIFE: Final = 1000  # messages; so that nothing gathers in a room for ever
 _SLOW: Final = 0.5  # seconds of one message after which the others are taken back
 _NO_MATTER: Final = 5.0  # seconds by which our own clock may be late, and it is still the worker's
@@ -42,6 +43,10 @@ _LAST_WORDS: Final = 2.0  # seconds for a worker that broke off to say why, in t
 
 class WorkerDied(SpoolscanError):
     """The worker ended, hung or spoke nonsense with this message in hand."""
+
+
+class NotStarted(TemporaryFailure):
+    """This worker cannot start for now; another one may have."""
 
 
 class TakenBack(Exception):
@@ -80,6 +85,8 @@ class Worker:
         self._looked = -LOOK
         self._left = 0
         self._failures = 0  # to start
+        self.is_down = False  # since the last of them
+        self._resumes = 0.0  # when it is tried again (monotonic)
         self._timer: asyncio.TimerHandle | None = None
         self._tick_at = 0.0  # (monotonic)
         self.measures: list[Measure] = []  # that are in force, and that are not, since it is ready
@@ -154,7 +161,7 @@ class Worker:
         failures = self._failures
         async with self._turn:
             if self._failures != failures:  # while we waited: trying again at once is no use
-                raise TemporaryFailure("a scanner worker cannot start")
+                raise NotStarted("a scanner worker cannot start")
             if self._is_ready(out):
                 return
             while self._asked:
@@ -168,7 +175,10 @@ class Worker:
             except (OSError, LookupError, TypeError, ValueError, wire.Broken) as error:
                 self._broken(str(error))
                 self._failures += 1
-                raise TemporaryFailure(f"a scanner worker cannot start: {error}") from error
+                self.is_down = True
+                self._resumes = time.monotonic() + max(self._config.scanner.retry, _REST)
+                raise NotStarted(f"a scanner worker cannot start: {error}") from error
+            self.is_down = False
             self._check_room()
 
     def _is_ready(self, out: frozenset[str]) -> bool:
@@ -260,6 +270,11 @@ class Worker:
     def load(self) -> int:
         """How many questions it has."""
         return len(self._asked) + self._coming
+
+    @property
+    def rests(self) -> bool:
+        """Whether it could not start, and that was not long ago."""
+        return self.is_down and time.monotonic() < self._resumes
 
     @property
     def has_room(self) -> bool:

@@ -8,7 +8,6 @@ read them yet is as old as what it knows.  How new they could be stands in a TXT
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +21,7 @@ import dns.resolver
 from spoolscan.config import ClamdSettings, Config, host_port
 from spoolscan.errors import TemporaryFailure
 from spoolscan.log import safe
-from spoolscan.scanner.engines.clamd import Address, parse_address
+from spoolscan.scanner.engines.clamd import Address, connected, parse_address
 from spoolscan.signatures.known import Known
 
 _PATIENCE: Final = 10.0  # seconds for clamd and for the DNS
@@ -109,7 +108,7 @@ def _newest(settings: Config) -> int | None:
 def _say(address: Address, command: bytes) -> str:
     """One command and its answer.  Raises TemporaryFailure."""
     try:
-        with _connected(address) as connection:
+        with connected(address, _PATIENCE) as connection:
             connection.sendall(b"z" + command + b"\0")
             answer = b""
             while not answer.endswith(b"\0") and len(answer) < _LONGEST:
@@ -120,17 +119,3 @@ def _say(address: Address, command: bytes) -> str:
     except OSError as error:
         raise TemporaryFailure(f"clamd does not answer: {error}") from error
     return answer.rstrip(b"\0\n").decode("ascii", "replace")
-
-
-def _connected(address: Address) -> socket.socket:
-    """Raises OSError."""
-    if not isinstance(address, str):
-        return socket.create_connection(address, _PATIENCE)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(_PATIENCE)
-        connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection

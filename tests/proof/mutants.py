@@ -204,7 +204,7 @@ MUTANTS = (
     # Forwarded: said, marked, and only then forgotten.
     Mutant(
         "forwarder/daemon.py",
-        "message.write_marks(done, SENT)",
+        "self._mark(work, done)",
         "pass",
         "who has it does not get it again",
         ("tests/test_recipient_by_recipient.py",),
@@ -215,6 +215,13 @@ MUTANTS = (
         "pass",
         "what is done with does not come back",
         ("tests/test_recipient_by_recipient.py",),
+    ),
+    Mutant(
+        "spool.py",
+        "if self._lies_at(aside):",
+        "if True:",
+        "what somebody put in its place stays",
+        ("tests/test_removal.py",),
     ),
     Mutant(
         "spool.py",

@@ -189,7 +189,7 @@ class _Session:
     def _send(self, command: bytes, send_rest: Callable[[], None]) -> bool:
         """False where clamd spoke or hung up before the question was complete."""
         if self._socket is None:
-            self._socket = self._connect()
+            self._socket = connected(self._address, self._left())
             self._number = 0
             self._write(b"zIDSESSION\0")
         self._number += 1
@@ -253,20 +253,6 @@ class _Session:
             raise TimeoutError
         return left
 
-    def _connect(self) -> socket.socket:
-        if isinstance(self._address, tuple):
-            connection = socket.create_connection(self._address, self._left())
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(self._left())
-            connection.connect(self._address)
-        except OSError:
-            connection.close()
-            raise
-        return connection
-
     def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.close()
@@ -283,6 +269,22 @@ def _version(session: _Session) -> str:
     version = session.ask(b"VERSION")
     # clamd can be told to keep its version to itself; PONG is enough to be awake.
     return version.decode("ascii") if _VERSION.fullmatch(version) else "clamd"
+
+
+def connected(address: Address, seconds: float) -> socket.socket:
+    """A connection on which each step may take so long.  Raises OSError."""
+    if isinstance(address, tuple):
+        connection = socket.create_connection(address, seconds)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _place(settings: ClamdSettings, text: str) -> _Place:
