@@ -80,7 +80,9 @@ def test_a_message_deleted_by_hand_stops_nobody(gateway: Gateway, postfix: Postf
     gateway.start()
     postfix.stop()
     gone = gateway.send(letter("never to be seen"))
-    gateway.wait_in("outgoing", gone).unlink()
+    waits = gateway.wait_in("outgoing", gone)
+    gateway.wait_for_log(rf"{gone}: hop=")  # what is being sent is sent, whoever deletes it
+    waits.unlink()
     stays = gateway.send(letter("to be seen"))
     gateway.wait_in("outgoing", stays)
     postfix.start()
