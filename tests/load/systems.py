@@ -43,9 +43,11 @@ class Ours:
 
     catches = ("eicar", "program")
 
-    def __init__(self, folder: Path, sink: int, clamd: ClamdServer | None = None) -> None:
+    def __init__(
+        self, folder: Path, sink: int, clamd: ClamdServer | None = None, scan: str = "suspicious"
+    ) -> None:
         self._gateway = Gateway(folder / "spool", f"smtp://127.0.0.1:{sink}")
-        self._gateway.configure("scanner", workers="0")
+        self._gateway.configure("scanner", workers="0", scan=f'"{scan}"')
         self.port = self._gateway.port
         self._clamd = clamd
         if clamd is not None:
@@ -150,6 +152,10 @@ def _with_clamd(folder: Path, sink: int) -> Ours:
     return Ours(_made(folder), sink, ClamdServer(_made(folder / "clamd")))
 
 
+def _all_by_clamd(folder: Path, sink: int) -> Ours:
+    return Ours(_made(folder), sink, ClamdServer(_made(folder / "clamd")), scan="all")
+
+
 def _alone(folder: Path, sink: int) -> Ours:
     return Ours(_made(folder), sink)
 
@@ -157,6 +163,7 @@ def _alone(folder: Path, sink: int) -> Ours:
 SYSTEMS: Final[Mapping[str, Callable[[Path, int], System]]] = {
     "spoolscan": _alone,
     "spoolscan+clamd": _with_clamd,
+    "spoolscan+all": _all_by_clamd,
     "postfix": Postfix,
     "postfix+milter": Milter,
 }
