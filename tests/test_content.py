@@ -126,3 +126,22 @@ def test_a_tar_header_is_known_by_its_checksum_or_its_word() -> None:
 def test_neither_ever_raises(data: bytes) -> None:
     assert "/" in sniff(data)
     assert is_plain_text(data) in {True, False}
+
+
+@pytest.mark.parametrize("word", [b"cone ", b"koly "])
+def test_a_word_that_begins_as_the_end_of_a_disk_image_does_is_a_word(word: bytes) -> None:
+    text = b"words of a text\r\n" * 60
+    data = text + (word + text)[:510] + b"\r\n"
+    assert data[-512:].startswith(word)
+    assert sniff(data) == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        (b"conectix\0\0\0\2", "application/x-vhd-disk"),
+        (b"koly\0\0\0\4\0\0\2\0", "application/x-apple-diskimage"),
+    ],
+)
+def test_an_image_of_a_disk_is_known_by_how_its_end_begins(mark: bytes, kind: str) -> None:
+    assert sniff(bytes(1024) + mark.ljust(512, b"\0")) == kind

@@ -135,7 +135,11 @@ _MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
 _BY_FIRST_BYTE: Final = tuple(
     tuple(row for row in _MAGICS if row[0] or row[1][0] == first) for first in range(256)
 )
-_TRAILERS: Final = {b"cone": "application/x-vhd-disk", b"koly": "application/x-apple-diskimage"}
+# Of the last 512 bytes the first; a word of a text is no image of a disk.
+_TRAILERS: Final = {
+    b"conectix": "application/x-vhd-disk",
+    b"koly\0\0\0\4": "application/x-apple-diskimage",
+}
 _BOOT_CODE: Final = b"\xeb\xe9\x33\xfa"
 
 _ASCII: Final = bytes(range(128))
@@ -182,7 +186,7 @@ def sniff(data: bytes) -> str:
         return "application/pdf"
     if data[510:512] == b"\x55\xaa" and data[0] in _BOOT_CODE:
         return "application/x-raw-disk-image"
-    trailer = data[-512:-508]
+    trailer = data[-512:-504]
     return _TRAILERS.get(trailer) or _sniff_text(data, data[:_HEAD])
 
 
