@@ -68,4 +68,4 @@ def _check(root: Path, program: tuple[str, ...]) -> NoReturn:
 
     log.setup(STAGE)
     check_all(root)
-    os.execv(program[0], [*program, "run", "--checked", config.load(root).log.to])  # noqa: S606 - no shell
+    os.execv(program[0], [*program, "run", f"--checked={config.load(root).log.to}"])  # noqa: S606 - no shell

@@ -40,11 +40,11 @@ def cpu(roots: Sequence[int]) -> float:
 
 
 def named(roots: Iterable[int]) -> Iterator[tuple[str, int]]:
-    """The processes of `tree`, each with the last word of its command that is no number."""
+    """The processes of `tree`, each with the last word of its command that is no option."""
     for pid in tree(roots):
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
-            spoken = [word for word in words if word and not word.isdecimal()]
+            spoken = [word for word in words if word and not word.startswith("-")]
             yield re.split(r"[/.]", spoken[-1])[-1] if spoken else "?", pid
 
 
