@@ -51,10 +51,11 @@ def keep(*kept: int, instead: Sequence[int] = (0, 1)) -> None:
 
 
 def shown() -> list[str]:
-    """As what ps(1) shows us."""
+    """As what ps(1) shows us, without the interpreter: so there is room for a word more."""
     with suppress(OSError):
         line = Path("/proc/self/cmdline").read_text("utf-8", "surrogateescape")
-        return line.rstrip("\0").split("\0")
+        words = line.rstrip("\0").split("\0")[1:]
+        return words[words[:1] == ["-m"] :]
     return []
 
 

@@ -2,7 +2,7 @@
 
 A message is one file named by its queue id; its state is the directory it lies in::
 
-    tmp/         being written; nobody was promised anything yet
+    tmp/         being written, nobody was promised anything yet; or done with, about to be removed
     incoming/    received and acknowledged, to be scanned
     scanning/    in the scanner's hands
     outgoing/    judged (or put there by an administrator), to be forwarded
@@ -11,9 +11,9 @@ A message is one file named by its queue id; its state is the directory it lies 
 
 Guarantees: `Draft.commit` returns only when the message and its name are on the disk; one rename
 puts a message from one state into the next, and never over another message; nothing is removed
-but by `Message.remove` (all recipients done), `Spool.remove` (an administrator said so),
-`Draft.discard` (never acknowledged) and `Spool.sweep` (the same, after a crash).  A file put here
-by hand is a message like any other once it is as long as its SIZE line says.
+but by `Spool.remove` (an administrator said so), `Message.remove` (all recipients done),
+`Draft.discard` (never acknowledged) and `Spool.sweep` (as these two, of what a crash left in tmp/).
+A file put here by hand is a message like any other once it is as long as its SIZE line says.
 
 Longer than most modules here, so that every rename of a message can be read in one place.
 
@@ -602,7 +602,11 @@ class Spool:
             raise TemporaryFailure.from_os(error, f"moving {source} to {target}") from error
 
     def sweep(self) -> list[str]:
-        """Remove drafts whose writer died: they were never acknowledged.  Returns their names."""
+        """Remove what lies in tmp/ and nobody writes any more; returns the names.
+
+        Those are drafts whose writer died, which were never acknowledged, and messages that a
+        `Message.remove` had put aside, all of whose recipients are done.  Raises TemporaryFailure.
+        """
         swept: list[str] = []
         with _doing("clearing tmp/"):
             for name in disk.listing(self.path("tmp")):

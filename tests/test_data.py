@@ -1,4 +1,4 @@
-"""DATA without a socket: where a message ends, and what it may not be (threats 1R, 3R)."""
+"""DATA without a socket: where a message ends, and what it may not be."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spoolscan.receiver.hops import HopCounter
 from spoolscan.receiver.reply import OK, Reply
 from spoolscan.receiver.session import Session
 
-# -- where a message ends (threats 1R, 3R) ---------------------------------------------------------
+# -- where a message ends --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("terms", [TERMS, LENIENT], ids=["refuse", "normalise"])

@@ -27,7 +27,6 @@ from spoolscan.stage import Work
 
 ETC = Path(__file__).parent.parent / "etc" / "templates"
 ALICE = "alice@example.org"
-DAY = 86_400.0
 
 
 class World:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_nursery_that_was_killed_takes_no_worker_with_it_and_is_there_for_the_
     asyncio.run(story())
 
 
-def test_one_that_hangs_is_ended_and_a_worker_that_nobody_waited_for_ends(
+def test_one_that_hangs_is_ended_and_another_is_there_for_the_next(
     tmp_path: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path)
@@ -245,11 +246,22 @@ def test_a_daemon_that_is_killed_leaves_none_of_them(gateway: Gateway) -> None:
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"{pid} ends", tell=gateway.log)
 
 
-def test_each_is_shown_as_what_it_is(gateway: Gateway) -> None:
+def test_each_is_shown_as_what_it_is_in_its_first_life_and_in_the_next(gateway: Gateway) -> None:
     def last(pid: int) -> str:
-        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")[-1]
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")[-1]
+        return ""
+
+    def are_shown() -> bool:
+        workers = {last(pid) for pid in (*gateway.workers(), *gateway.readers())}
+        return {last(pid) for pid in gateway.nurseries()} == {"nursery"} and workers == {"worker"}
 
     stages = ("smtpd", "scanmail", "smtpfwdd", "jobs")
     assert [last(gateway.process(stage)) for stage in stages] == [*stages]
-    assert {last(pid) for pid in gateway.nurseries()} == {"nursery"}
-    assert {last(pid) for pid in (*gateway.workers(), *gateway.readers())} == {"worker"}
+    until(are_shown, "nursery and workers are shown", tell=gateway.log)
+    for killed in (gateway.workers() + gateway.nurseries(), [gateway.process("scanmail")]):
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        gateway.wait_until_done(gateway.send(letter("by the next")))
+        until(are_shown, "nursery and workers are shown", tell=gateway.log)
+    assert last(gateway.process("scanmail")) == "scanmail"

@@ -251,7 +251,7 @@ def test_a_browser_is_sent_away_before_it_says_more() -> None:
     assert done.closed
 
 
-# -- early talkers (threat 4R) ---------------------------------------------------------------------
+# -- early talkers ---------------------------------------------------------------------------------
 
 
 def test_who_speaks_before_the_banner_is_cut_off() -> None:

@@ -1,4 +1,4 @@
-"""One message in is one out, whatever stands in it and however it is cut (threats 1R to 3R).
+"""One message in is one out, whatever stands in it and however it is cut: no smuggling.
 
 Each false end of a message (those of SEC Consult's publication, and more) goes in by a receiver and
 out by a forwarder, to the most gullible of servers: one that takes for an end whatever any server

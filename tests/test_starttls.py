@@ -1,4 +1,4 @@
-"""TLS, by STARTTLS (RFC 3207; threat 5R) and from the first byte on."""
+"""TLS, by STARTTLS (RFC 3207) and from the first byte on."""
 
 from __future__ import annotations
 

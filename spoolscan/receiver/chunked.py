@@ -1,6 +1,6 @@
 """The body of BDAT: chunks of a stated length, in the canonical form that the spool stores.
 
-Guarantees (RFC 3030, threats 1R and 3R):
+Guarantees (RFC 3030; against smuggling):
 
 - a chunk ends where its length says, and at nothing else: no byte of it is ever a command;
 - what comes out has CRLF line ends only and no NUL, as if it had come by DATA (`dotted`), but dots

@@ -1,6 +1,6 @@
 """The body of DATA: from what a peer sends to the canonical form that the spool stores.
 
-Guarantees (RFC 5321 4.1.1.4, 4.5.2; threats 1R to 3R):
+Guarantees (RFC 5321 4.1.1.4, 4.5.2; against smuggling):
 
 - the message ends at CR LF . CR LF and at nothing else, however the bytes are cut into segments;
 - what comes out has CRLF line ends only, its dots are unstuffed, and it has no NUL;

@@ -12,9 +12,8 @@ anything else          451 4.3.0: what is not understood is temporary
 A message goes into its file segment by segment: the first of them, which is all of most messages,
 in the loop's own turns, which are short, and what a large one has besides in a thread; for what has
 to be on the disk the kernel is waited for (`syncer`).  Until there is a segment of it, a message is
-in memory only.  What is not committed is discarded, also
-when its task is cancelled: a call under way in a thread is waited for first, so that no two threads
-ever have the same message.
+in memory only.  What is not committed is discarded, also when its task is cancelled: a call under
+way in a thread is waited for first, so that no two threads ever have the same message.
 """
 
 from __future__ import annotations

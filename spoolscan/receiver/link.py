@@ -1,7 +1,7 @@
 """The way of a connection's bytes: over a socket, in the clear or under TLS, or over pipes.
 
 TLS may begin in the middle (STARTTLS): what the peer sent in the clear before the handshake is
-never read as if it had come after it (RFC 3207 section 5; threat 5R), for the stream under TLS is
+never read as if it had come after it (RFC 3207 section 5), for the stream under TLS is
 a new one, and `hush` tells of whatever the old one still holds.
 """
 

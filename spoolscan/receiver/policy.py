@@ -2,7 +2,7 @@
 
 Pure: no I/O, no clock.  Domains are exact: a subdomain is another domain.  A forward-path that asks
 some host to send on (``%``, ``!``, ``@a:b@c``, ``"a@b"@c``, a literal, a trailing dot) is refused
-to everyone: the next hop might obey it, and then we were the open relay (threat 13R).
+to everyone: the next hop might obey it, and then we were the open relay.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ What it guarantees:
 - the commands obeyed are those of `commands.TABLE`, in the state the table names, and no others;
 - a message ends at CR LF . CR LF only, or where the sizes of BDAT say, and is handed out in
   canonical form (`dotted`, `chunked`);
-- nothing may wait behind a command that needs an answer first: such a peer is cut off (RFC 2920;
-  threats 4R, 5R);
+- nothing may wait behind a command that needs an answer first: such a peer is cut off (RFC 2920);
 - memory is bounded by one segment and one command line, whatever is sent; time is linear in it;
 - no byte sequence raises.  RuntimeError means that the driver broke the rules above.
 """

@@ -111,7 +111,7 @@ def _spawned(peer: socket.socket) -> int:
     nothing = (os.devnull, os.O_RDWR, 0)
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "spoolscan.scanner.nursery"],
+        [sys.executable, "-m", "spoolscan.scanner.nursery", *shown()],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, peer.fileno(), _PLACE),
@@ -150,9 +150,8 @@ class _Kept:
         settle()
 
 
-def live(peer: socket.socket, kept: _Kept) -> None:
-    """Fork workers until the daemon is gone."""
-    called = shown()
+def live(peer: socket.socket, kept: _Kept, called: Sequence[str]) -> None:
+    """Fork workers until the daemon is gone, of which ps(1) shows that it is ``called`` so."""
     rename([*called, "nursery"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
@@ -194,18 +193,18 @@ def _enter(peer: socket.socket, config: Config, toolbox: Toolbox) -> NoReturn:
         toolbox.hush()
         kept = _Kept()
         kept.take(_request(config), config, toolbox)
-        live(peer, kept)
+        live(peer, kept, shown())
     except Exception as error:
         log.failure("worker", "-", error)
     finally:
         os._exit(0)
 
 
-def main(_: Sequence[str]) -> int:
-    """A program of its own, whose socket is at `_PLACE`."""
+def main(called: Sequence[str]) -> int:
+    """A program of its own, whose socket is at `_PLACE`; the daemon is ``called`` so."""
     log.setup("worker")
     with socket.socket(fileno=_PLACE) as peer:
-        live(peer, _Kept())
+        live(peer, _Kept(), called)
     return 0
 
 
