@@ -14,7 +14,7 @@ from asking import Asked
 from gateway import Gateway
 from letters import letter
 from loopback import until
-from test_scanner import CLEAN, DOCUMENT, World
+from test_scanner import CLEAN, DOCUMENT, World, command
 
 from spoolscan.errors import TemporaryFailure
 from spoolscan.scanner.hand import Worker, WorkerDied
@@ -75,11 +75,44 @@ def test_all_workers_have_one_parent_and_one_that_died_is_replaced_from_there(
             assert len(before) >= 2
             assert {parent(pid) for pid in before} == {nursery._pid}
             os.kill(before[0], signal.SIGKILL)
+            while pool._workers[0]._peer is not None:
+                await asyncio.sleep(0.01)
             many = (verdict(pool, world.claimed(CLEAN)) for _ in range(40))
             assert set(await asyncio.gather(*many)) == {Verdict.CLEAN}
             assert await pool.prepare() == []
             assert before[0] not in pids(pool)
             assert {parent(pid) for pid in pids(pool)} == {nursery._pid}
+        finally:
+            pool.stop()
+
+    asyncio.run(story())
+
+
+def test_after_a_death_with_a_message_in_hand_nothing_lies_in_memory_as_it_did(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    script = f"touch {begun}; while ! test -e {end}; do sleep 0.1; done; exit 0"
+    world = World(tmp_path, command(script))
+
+    async def story() -> None:
+        pool = Pool(world.config, nursery)
+        try:
+            assert await pool.prepare() == []
+            before, first = pids(pool), nursery._pid
+            asked = asyncio.create_task(pool.ask(world.claimed(DOCUMENT)))
+            while not begun.exists():
+                await asyncio.sleep(0.01)
+            (reading,) = (one for one in pool._workers if one.load())
+            reading.kill()
+            with pytest.raises(WorkerDied):
+                await asked
+            end.touch()
+            assert await pool.prepare() == []
+            (born,) = set(pids(pool)) - set(before)
+            assert parent(born) == nursery._pid != first
+            assert not Path(f"/proc/{first}").exists()
+            assert await verdict(pool, world.claimed(CLEAN)) is Verdict.CLEAN
         finally:
             pool.stop()
 

@@ -13,6 +13,7 @@ import gc
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(_YOUNG)
     atexit.register(gc.freeze)  # what goes with the process need not be collected
     _mend_streams()
+    # Who started us may ignore it, and so would we: then each program seems to end well (wait(2)).
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         status = _call(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

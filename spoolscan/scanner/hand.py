@@ -336,6 +336,8 @@ class Worker:
         except BlockingIOError:
             return
         except wire.Broken as error:
+            if self._asked:  # of that, perhaps: the next is not to lie alike in memory
+                self._nursery.stop()
             # One that ended by itself is left alone until it has said why, in the log.
             end = self._over if str(error) == wire.ENDED else self._broken
             end(str(error))

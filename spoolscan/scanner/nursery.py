@@ -4,6 +4,10 @@ So that readers, patterns and rules are loaded once and not by each of them, and
 what is forked shares it until one writes there.  It has never seen a message, no worker talks to
 it, and none needs it any more once it lives; one that died is started again for the next worker.
 
+Its workers lie alike in memory, so a mail that a reader dies of could be sent again and again until
+it has found out where what lies (Bittau et al., "Hacking Blind", 2014).  Whoever has seen a worker
+die with a message in hand therefore stops the nursery, too: the next one is a program of its own.
+
 ================================  ================================================================
 the daemon says                   it does
 ================================  ================================================================
