@@ -65,16 +65,21 @@ class Stage:
         self._ended: asyncio.Future[int] | None = None
 
     def start(self) -> None:
-        """Raises OSError: no memory, too many processes."""
+        """Raises OSError: no memory, too many processes, too many open files."""
         parent = os.getpid()
         first, self._first = self._first, None
         child = fork()
         if child == 0:
             self._become(parent, first)
+        try:
+            end = os.pidfd_open(child)
+        except OSError:  # nobody would hear of its end
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
         self.pid = child
         loop = asyncio.get_running_loop()
         ended = self._ended = loop.create_future()
-        end = os.pidfd_open(child)
 
         def over() -> None:
             loop.remove_reader(end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import spoolscan
+from spoolscan.supervisor import Stage
 
 # A stage: notes its process id, waits for NAME.go, says READY, and notes what signals it gets.
 STAGE = """
@@ -285,3 +287,26 @@ def test_a_program_that_cannot_be_started_for_now_is_tried_again(house: House) -
     house.ready()
     supervisor.terminate()
     assert supervisor.wait() == 0
+
+
+def test_a_process_whose_end_cannot_be_watched_is_not_left_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    real = os.waitpid
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        ended.append(pid)
+        return real(pid, options)
+
+    def full(pid: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    monkeypatch.setattr(os, "pidfd_open", full)
+    stage = Stage("sleeps", ["/bin/sleep", "100"], None, "@nobody")
+    with pytest.raises(OSError, match="too many open files"):
+        stage.start()
+    assert stage.pid == 0
+    (child,) = ended
+    assert not Path(f"/proc/{child}").exists()
