@@ -295,8 +295,8 @@ def test_a_worker_that(
         with pytest.raises(WorkerDied):
             worker.ask(message)
         worker.end()
-        # Nor does it keep anything open, but the nursery's socket.
-        assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+        worker._own.stop()
+        assert len(os.listdir("/proc/self/fd")) == len(before)  # nor does it keep anything open
     finally:
         worker.stop()
 

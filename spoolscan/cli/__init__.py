@@ -15,6 +15,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -91,8 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(_YOUNG)
     atexit.register(gc.freeze)  # what goes with the process need not be collected
     _mend_streams()
-    # Who started us may ignore it, and so would we: then each program seems to end well (wait(2)).
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():  # no other may say it
+        # Who started us may ignore it, and so would we: each program would end well (wait(2)).
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         status = _call(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

@@ -102,7 +102,7 @@ def run(row: Row, seed: int) -> Tally:
 
 def _set(clock: Path, wrong: int) -> None:
     """In one step: it is read at any moment."""
-    draft = clock.with_suffix(".new")
+    draft = clock.with_name(f"{clock.name}.new")  # others have clocks of their own
     draft.write_text(f"{wrong:+d}\n")
     draft.rename(clock)
 
